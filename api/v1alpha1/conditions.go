@@ -1,0 +1,86 @@
+package v1alpha1
+
+// Condition types of a TenantControlPlane. Each is True, False or Unknown; a reason
+// of the list below says why and the message what to do about it.
+const (
+	// ReadyCondition sums up the others: True only while an authenticated request by
+	// the machines' way in is answered, etcd has quorum and the add-ons asked for are
+	// applied.
+	ReadyCondition = "Ready"
+	// NamespaceReadyCondition: the control plane's own namespace exists and is ours.
+	NamespaceReadyCondition = "NamespaceReady"
+	// EndpointReadyCondition: the address and ports by which machines come are known.
+	EndpointReadyCondition = "EndpointReady"
+	// CertificatesReadyCondition: keys and certificates exist, match and are in date.
+	CertificatesReadyCondition = "CertificatesReady"
+	// DatastoreReadyCondition: etcd has quorum.
+	DatastoreReadyCondition = "DatastoreReady"
+	// APIServerReadyCondition: an authenticated request by the machines' way in was
+	// answered within the last ten seconds.
+	APIServerReadyCondition = "APIServerReady"
+	// AddonsReadyCondition: kubeadm's objects and the add-ons asked for are applied
+	// inside the tenant's cluster.
+	AddonsReadyCondition = "AddonsReady"
+	// PausedCondition: spec.paused is set and nothing is reconciled.
+	PausedCondition = "Paused"
+)
+
+// Reasons, shared by conditions and events.
+const (
+	// ReasonReady: what the condition speaks of was asked and answered.
+	ReasonReady = "Ready"
+	// ReasonPaused: spec.paused is true.
+	ReasonPaused = "Paused"
+	// ReasonNotPaused: spec.paused is false.
+	ReasonNotPaused = "NotPaused"
+	// ReasonReconcileFailed: a call to the management cluster's API failed and is tried again.
+	ReasonReconcileFailed = "ReconcileFailed"
+	// ReasonDeleting: the control plane is being deleted.
+	ReasonDeleting = "Deleting"
+
+	// ReasonNamespaceTaken: the namespace exists and does not belong to this object.
+	ReasonNamespaceTaken = "NamespaceTaken"
+	// ReasonNamespaceTerminating: an earlier namespace of the same name is still going.
+	ReasonNamespaceTerminating = "NamespaceTerminating"
+	// ReasonRetainedDataFound: the namespace holds what an earlier control plane retained.
+	ReasonRetainedDataFound = "RetainedDataFound"
+
+	// ReasonNoNodeAddress: no address could be found for a NodePort endpoint.
+	ReasonNoNodeAddress = "NoNodeAddress"
+	// ReasonWaitingForLoadBalancer: the load balancer has given no address yet.
+	ReasonWaitingForLoadBalancer = "WaitingForLoadBalancer"
+	// ReasonLoadBalancerHasNoIP: the load balancer gives a host name only.
+	ReasonLoadBalancerHasNoIP = "LoadBalancerHasNoIP"
+	// ReasonPortTaken: the port asked for belongs to another Service.
+	ReasonPortTaken = "PortTaken"
+	// ReasonWaitingForService: the Service has no ports or address yet.
+	ReasonWaitingForService = "WaitingForService"
+
+	// ReasonKeysMissing: data exists but the keys that go with it do not.
+	ReasonKeysMissing = "KeysMissing"
+	// ReasonKeysInvalid: a stored authority cannot be read.
+	ReasonKeysInvalid = "KeysInvalid"
+
+	// ReasonWaitingForPods: pods are starting.
+	ReasonWaitingForPods = "WaitingForPods"
+	// ReasonPodsFailing: a pod cannot run; the message has the cause.
+	ReasonPodsFailing = "PodsFailing"
+	// ReasonWaitingForStorage: a volume claim is not bound.
+	ReasonWaitingForStorage = "WaitingForStorage"
+	// ReasonNoQuorum: fewer than half of etcd's members answer.
+	ReasonNoQuorum = "NoQuorum"
+
+	// ReasonNotAnswering: the endpoint does not answer.
+	ReasonNotAnswering = "NotAnswering"
+	// ReasonWaitingForAPIServer: waits until the API server answers.
+	ReasonWaitingForAPIServer = "WaitingForAPIServer"
+	// ReasonApplying: objects inside the tenant's cluster are being applied.
+	ReasonApplying = "Applying"
+	// ReasonApplyFailed: an object inside the tenant's cluster could not be applied.
+	ReasonApplyFailed = "ApplyFailed"
+
+	// ReasonUnsupportedVersion: this Teapot cannot run that version of Kubernetes.
+	ReasonUnsupportedVersion = "UnsupportedVersion"
+	// ReasonDeletionBlocked: something that must go is still there after its deadline.
+	ReasonDeletionBlocked = "DeletionBlocked"
+)

@@ -1,0 +1,84 @@
+package v1alpha1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// TenantControlPlaneStatus is what was observed of a control plane.
+type TenantControlPlaneStatus struct {
+	// conditions say what works and what does not. Ready sums them up.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// observedGeneration is the metadata.generation that this status speaks of.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// version is the Kubernetes version that every replica runs; while a change of
+	// version is under way it is the version of the older ones.
+	// +optional
+	Version string `json:"version,omitempty"`
+
+	// namespace is the control plane's own namespace, where its pods are.
+	// +optional
+	Namespace string `json:"namespace,omitempty"`
+
+	// endpoint is how machines and users reach the API.
+	// +optional
+	Endpoint *EndpointStatus `json:"endpoint,omitempty"`
+
+	// replicas is the number of control-plane pods.
+	// +optional
+	Replicas int32 `json:"replicas,omitempty"`
+	// readyReplicas is the number of control-plane pods that are ready.
+	// +optional
+	ReadyReplicas int32 `json:"readyReplicas,omitempty"`
+	// updatedReplicas is the number of control-plane pods of the newest specification.
+	// +optional
+	UpdatedReplicas int32 `json:"updatedReplicas,omitempty"`
+	// availableReplicas is the number of control-plane pods that serve.
+	// +optional
+	AvailableReplicas int32 `json:"availableReplicas,omitempty"`
+	// selector selects the control-plane pods, for the scale subresource.
+	// +optional
+	Selector string `json:"selector,omitempty"`
+
+	// etcdReadyMembers is the number of etcd members that are ready.
+	// +optional
+	EtcdReadyMembers int32 `json:"etcdReadyMembers,omitempty"`
+
+	// secrets names the Secrets in this object's namespace that hold what a tenant needs.
+	// +optional
+	Secrets *SecretsStatus `json:"secrets,omitempty"`
+
+	// certificatesExpire is when the first of the certificates ends, if none is renewed.
+	// +optional
+	CertificatesExpire *metav1.Time `json:"certificatesExpire,omitempty"`
+}
+
+// EndpointStatus is how machines and users reach the API.
+type EndpointStatus struct {
+	// url is the API's base URL, https://host:port.
+	URL string `json:"url"`
+	// host is an IP address or DNS name, the one in kubeconfigs.
+	Host string `json:"host"`
+	// address is the IP address that machines and pods dial, the one in the tenant's
+	// kubernetes Endpoints.
+	Address string `json:"address"`
+	// port is the API's port.
+	Port int32 `json:"port"`
+	// konnectivityPort is the port by which konnectivity agents come; 0 without konnectivity.
+	// +optional
+	KonnectivityPort int32 `json:"konnectivityPort,omitempty"`
+}
+
+// SecretsStatus names Secrets in the TenantControlPlane's namespace.
+type SecretsStatus struct {
+	// userKubeconfig holds (key value) what users work with.
+	UserKubeconfig string `json:"userKubeconfig"`
+	// kubeconfig holds (key value) what Cluster API and other controllers work with.
+	Kubeconfig string `json:"kubeconfig"`
+	// certificateAuthority holds (key tls.crt) the certificate that the API is trusted
+	// by, without its key.
+	CertificateAuthority string `json:"certificateAuthority"`
+}

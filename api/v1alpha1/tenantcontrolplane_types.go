@@ -1,0 +1,324 @@
+package v1alpha1
+
+import (
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// TenantControlPlane is one hosted Kubernetes control plane: kube-apiserver,
+// controller-manager, scheduler, konnectivity and etcd as pods of the management
+// cluster.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:resource:shortName=tcp,categories=teapot
+// +kubebuilder:subresource:status
+// +kubebuilder:subresource:scale:specpath=.spec.replicas,statuspath=.status.replicas,selectorpath=.status.selector
+// +kubebuilder:printcolumn:name="Version",type=string,JSONPath=`.status.version`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Endpoint",type=string,JSONPath=`.status.endpoint.url`
+// +kubebuilder:printcolumn:name="Replicas",type=integer,JSONPath=`.status.readyReplicas`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Namespace of pods",type=string,priority=1,JSONPath=`.status.namespace`
+// +kubebuilder:printcolumn:name="Certificates expire",type=string,format=date-time,priority=1,JSONPath=`.status.certificatesExpire`
+// +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
+// +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 50",message="metadata.name: must be at most 50 characters, since the name of the control plane's own namespace is made from it"
+// +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="metadata.name: must be a DNS label (a-z, 0-9 and '-', no dots), since host names are made from it"
+type TenantControlPlane struct {
+	metav1.TypeMeta `json:",inline"`
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// spec is what is wanted.
+	// +required
+	Spec TenantControlPlaneSpec `json:"spec"`
+	// status is what was observed. It may be lost and is rebuilt.
+	// +optional
+	Status TenantControlPlaneStatus `json:"status,omitempty"`
+}
+
+// TenantControlPlaneList is a list of TenantControlPlanes.
+//
+// +kubebuilder:object:root=true
+type TenantControlPlaneList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []TenantControlPlane `json:"items"`
+}
+
+// TenantControlPlaneSpec is what is wanted of a control plane.
+type TenantControlPlaneSpec struct {
+	// version is the Kubernetes version of the control plane, with a leading v, for
+	// example v1.36.3. This Teapot runs v1.35 and v1.36.
+	// +required
+	// +kubebuilder:validation:Pattern=`^v[0-9]+\.[0-9]+\.[0-9]+$`
+	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:XValidation:rule="self.matches('^v1[.](35|36)[.]')",message="version: this Teapot runs Kubernetes v1.35 and v1.36; ask for one of these, for example v1.36.3"
+	Version string `json:"version"`
+
+	// replicas is the number of control-plane pods, each with a kube-apiserver, a
+	// controller-manager and a scheduler.
+	// +optional
+	// +kubebuilder:default=1
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=7
+	Replicas *int32 `json:"replicas,omitempty"`
+
+	// endpoint is how the tenant's machines and users reach the API.
+	// +optional
+	// +kubebuilder:default={}
+	Endpoint EndpointSpec `json:"endpoint,omitempty"`
+
+	// network is the tenant cluster's own addressing. It cannot be changed later.
+	// +optional
+	// +kubebuilder:default={}
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="network: cannot be changed after creation; make a new control plane"
+	Network NetworkSpec `json:"network,omitempty"`
+
+	// datastore is where the tenant's state is kept.
+	// +optional
+	// +kubebuilder:default={}
+	Datastore DatastoreSpec `json:"datastore,omitempty"`
+
+	// components holds settings of the single components.
+	// +optional
+	Components ComponentsSpec `json:"components,omitempty"`
+
+	// addons are what Teapot installs inside the tenant's cluster.
+	// +optional
+	// +kubebuilder:default={}
+	Addons AddonsSpec `json:"addons,omitempty"`
+
+	// runtimeClassName is the RuntimeClass of the management cluster under which the
+	// control-plane and etcd pods run, for example kata. Default: the node's own runtime.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
+	RuntimeClassName *string `json:"runtimeClassName,omitempty"`
+
+	// deletionPolicy says what becomes of the tenant's data when this object is
+	// deleted: Delete removes everything; Retain keeps etcd's volumes and the keys in
+	// the control plane's own namespace, labelled teapot.dev/retained.
+	// +optional
+	// +kubebuilder:default=Delete
+	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
+
+	// paused stops all reconciling of this control plane, its deletion included.
+	// What runs goes on running.
+	// +optional
+	Paused bool `json:"paused,omitempty"`
+}
+
+// DeletionPolicy says what becomes of a tenant's data.
+// +kubebuilder:validation:Enum=Delete;Retain
+type DeletionPolicy string
+
+// Values of DeletionPolicy.
+const (
+	DeletionPolicyDelete DeletionPolicy = "Delete"
+	DeletionPolicyRetain DeletionPolicy = "Retain"
+)
+
+// EndpointType is the kind of Service that leads machines and users to the API.
+// +kubebuilder:validation:Enum=NodePort;LoadBalancer;ClusterIP
+type EndpointType string
+
+// Values of EndpointType.
+const (
+	EndpointNodePort     EndpointType = "NodePort"
+	EndpointLoadBalancer EndpointType = "LoadBalancer"
+	EndpointClusterIP    EndpointType = "ClusterIP"
+)
+
+// EndpointSpec is how the tenant's machines and users reach the API.
+//
+// +kubebuilder:validation:XValidation:rule="self.type != 'NodePort' || !has(self.port) || (self.port >= 30000 && self.port <= 32767)",message="endpoint.port: must be between 30000 and 32767 for type NodePort (the range of node ports); leave it out to have one chosen"
+// +kubebuilder:validation:XValidation:rule="self.type != 'NodePort' || !has(self.konnectivityPort) || (self.konnectivityPort >= 30000 && self.konnectivityPort <= 32767)",message="endpoint.konnectivityPort: must be between 30000 and 32767 for type NodePort (the range of node ports); leave it out to have one chosen"
+// +kubebuilder:validation:XValidation:rule="!has(self.port) || !has(self.konnectivityPort) || self.port != self.konnectivityPort",message="endpoint.konnectivityPort: must differ from endpoint.port"
+// +kubebuilder:validation:XValidation:rule="self.type != 'ClusterIP' || !has(self.host)",message="endpoint.host: cannot be set for type ClusterIP, whose address is that of its Service; leave it out, or use NodePort or LoadBalancer"
+// +kubebuilder:validation:XValidation:rule="self.type == oldSelf.type",message="endpoint.type: cannot be changed after creation, since machines know the old address; make a new control plane"
+type EndpointSpec struct {
+	// type is the kind of Service. NodePort and LoadBalancer are for control planes
+	// with machines; ClusterIP is reached from inside the management cluster only.
+	// +optional
+	// +kubebuilder:default=NodePort
+	Type EndpointType `json:"type,omitempty"`
+
+	// host is the IP address or DNS name by which machines and users reach the API.
+	// Default: for NodePort the manager's --node-port-address, or else an internal
+	// address of a node of the management cluster, kept once chosen; for LoadBalancer the address that
+	// the load balancer gives.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="isIP(self) || (self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$') && !self.matches('^[0-9.]+$'))",message="endpoint.host: must be an IP address or a DNS name in lower case, without scheme and port"
+	Host string `json:"host,omitempty"`
+
+	// port is the port of the API: a node port for NodePort (default: one is chosen),
+	// otherwise the Service's port (default 6443).
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=65535
+	Port *int32 `json:"port,omitempty"`
+
+	// konnectivityPort is the port by which konnectivity agents come: a node port for
+	// NodePort (default: one is chosen), otherwise the Service's port (default 8132).
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=65535
+	KonnectivityPort *int32 `json:"konnectivityPort,omitempty"`
+
+	// subjectAltNames are further DNS names and IP addresses that the API server's
+	// certificate is valid for.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.all(n, isIP(n) || n.matches('^([*][.])?[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$'))",message="endpoint.subjectAltNames: each must be an IP address or a DNS name in lower case"
+	SubjectAltNames []string `json:"subjectAltNames,omitempty"`
+}
+
+// NetworkSpec is the tenant cluster's own addressing.
+//
+// +kubebuilder:validation:XValidation:rule="!isCIDR(self.serviceCIDR) || !isCIDR(self.podCIDR) || !(cidr(self.serviceCIDR).containsIP(cidr(self.podCIDR).ip()) || cidr(self.podCIDR).containsIP(cidr(self.serviceCIDR).ip()))",message="network: serviceCIDR and podCIDR overlap; choose ranges that have no address in common"
+// +kubebuilder:validation:XValidation:rule="!isCIDR(self.serviceCIDR) || !isCIDR(self.podCIDR) || cidr(self.serviceCIDR).ip().family() == cidr(self.podCIDR).ip().family()",message="network: serviceCIDR and podCIDR must be of one address family"
+type NetworkSpec struct {
+	// serviceCIDR is the range of Service addresses.
+	// +optional
+	// +kubebuilder:default="10.96.0.0/16"
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=43
+	// +kubebuilder:validation:XValidation:rule="isCIDR(self) && cidr(self).masked() == cidr(self)",message="network.serviceCIDR: must be a range of addresses in canonical form, for example 10.96.0.0/16"
+	// +kubebuilder:validation:XValidation:rule="!isCIDR(self) || (cidr(self).ip().family() == 4 ? cidr(self).prefixLength() >= 12 && cidr(self).prefixLength() <= 24 : cidr(self).prefixLength() >= 108 && cidr(self).prefixLength() <= 120)",message="network.serviceCIDR: must be between /12 and /24 (IPv4) or between /108 and /120 (IPv6), the sizes that kube-apiserver can serve and that have room for cluster DNS"
+	ServiceCIDR string `json:"serviceCIDR,omitempty"`
+
+	// podCIDR is the range of pod addresses; each machine gets a /24 (IPv4) or /64
+	// (IPv6) of it.
+	// +optional
+	// +kubebuilder:default="10.244.0.0/16"
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=43
+	// +kubebuilder:validation:XValidation:rule="isCIDR(self) && cidr(self).masked() == cidr(self)",message="network.podCIDR: must be a range of addresses in canonical form, for example 10.244.0.0/16"
+	// +kubebuilder:validation:XValidation:rule="!isCIDR(self) || (cidr(self).ip().family() == 4 ? cidr(self).prefixLength() >= 8 && cidr(self).prefixLength() <= 22 : cidr(self).prefixLength() >= 48 && cidr(self).prefixLength() <= 62)",message="network.podCIDR: must be between /8 and /22 (IPv4) or between /48 and /62 (IPv6), so that there is a /24 or /64 for at least four machines"
+	PodCIDR string `json:"podCIDR,omitempty"`
+
+	// dnsDomain is the cluster's DNS domain. The issuer of service-account tokens is
+	// https://kubernetes.default.svc.<dnsDomain>.
+	// +optional
+	// +kubebuilder:default="cluster.local"
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
+	DNSDomain string `json:"dnsDomain,omitempty"`
+}
+
+// DatastoreSpec is where the tenant's state is kept.
+type DatastoreSpec struct {
+	// etcd asks for an etcd of the tenant's own.
+	// +optional
+	// +kubebuilder:default={}
+	Etcd EtcdSpec `json:"etcd,omitempty"`
+}
+
+// EtcdSpec is an etcd of the tenant's own.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)",message="datastore.etcd.storageClassName: cannot be changed after creation; make a new control plane"
+type EtcdSpec struct {
+	// members is the number of etcd members: 1, or 3 to survive the loss of one.
+	// +optional
+	// +kubebuilder:default=1
+	// +kubebuilder:validation:Enum=1;3
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="datastore.etcd.members: cannot be changed after creation; make a new control plane"
+	Members int32 `json:"members,omitempty"`
+
+	// storageSize is the size of each member's volume.
+	// +optional
+	// +kubebuilder:default="8Gi"
+	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).compareTo(quantity('1Gi')) >= 0",message="datastore.etcd.storageSize: must be at least 1Gi"
+	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).compareTo(quantity(string(oldSelf))) == 0",message="datastore.etcd.storageSize: cannot be changed after creation; make a new control plane"
+	StorageSize resource.Quantity `json:"storageSize,omitempty"`
+
+	// storageClassName is the StorageClass of the volumes. Default: the management
+	// cluster's default class. Volumes must honour fsGroup, since etcd runs as an
+	// ordinary user.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
+	StorageClassName *string `json:"storageClassName,omitempty"`
+}
+
+// ComponentsSpec holds settings of the single components.
+type ComponentsSpec struct {
+	// +optional
+	APIServer ComponentSpec `json:"apiServer,omitempty"`
+	// +optional
+	ControllerManager ComponentSpec `json:"controllerManager,omitempty"`
+	// +optional
+	Scheduler ComponentSpec `json:"scheduler,omitempty"`
+	// +optional
+	Etcd ComponentSpec `json:"etcd,omitempty"`
+	// +optional
+	KonnectivityServer ComponentSpec `json:"konnectivityServer,omitempty"`
+}
+
+// ComponentSpec holds settings of one component.
+type ComponentSpec struct {
+	// resources are the container's requests and limits. What is not named here keeps
+	// its default (docs/operations.md, "Sizing").
+	// +optional
+	Resources ResourcesSpec `json:"resources,omitempty"`
+}
+
+// ResourcesSpec is the part of a container's resources that a control plane may set.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.requests) || !has(self.limits) || !has(self.requests.cpu) || !has(self.limits.cpu) || quantity(string(self.requests.cpu)).compareTo(quantity(string(self.limits.cpu))) <= 0",message="resources.requests.cpu: must not exceed resources.limits.cpu"
+// +kubebuilder:validation:XValidation:rule="!has(self.requests) || !has(self.limits) || !has(self.requests.memory) || !has(self.limits.memory) || quantity(string(self.requests.memory)).compareTo(quantity(string(self.limits.memory))) <= 0",message="resources.requests.memory: must not exceed resources.limits.memory"
+type ResourcesSpec struct {
+	// requests are the least that the scheduler sets aside.
+	// +optional
+	Requests ResourceAmounts `json:"requests,omitempty"`
+	// limits are the most that the container may use.
+	// +optional
+	Limits ResourceAmounts `json:"limits,omitempty"`
+}
+
+// ResourceAmounts are amounts of CPU and memory.
+type ResourceAmounts struct {
+	// cpu in cores, for example 250m.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).sign() > 0",message="resources cpu: must be greater than zero"
+	CPU *resource.Quantity `json:"cpu,omitempty"`
+	// memory in bytes, for example 512Mi.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).sign() > 0",message="resources memory: must be greater than zero"
+	Memory *resource.Quantity `json:"memory,omitempty"`
+}
+
+// AddonsSpec is what Teapot installs inside the tenant's cluster.
+type AddonsSpec struct {
+	// coreDNS is the cluster's DNS.
+	// +optional
+	// +kubebuilder:default={}
+	CoreDNS AddonSpec `json:"coreDNS,omitempty"`
+	// kubeProxy makes Services work on the machines.
+	// +optional
+	// +kubebuilder:default={}
+	KubeProxy AddonSpec `json:"kubeProxy,omitempty"`
+	// konnectivity carries the API server's calls to machines, pods and webhooks.
+	// Without it those calls fail: they are never made from the management cluster.
+	// +optional
+	// +kubebuilder:default={}
+	Konnectivity AddonSpec `json:"konnectivity,omitempty"`
+}
+
+// AddonSpec switches an add-on on or off.
+type AddonSpec struct {
+	// enabled says whether the add-on is installed. Setting it to false on a running
+	// control plane removes what Teapot installed.
+	// +optional
+	// +kubebuilder:default=true
+	Enabled *bool `json:"enabled,omitempty"`
+}

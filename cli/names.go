@@ -1,0 +1,152 @@
+package cli
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
+)
+
+// isKindWord says whether an argument names the kind, as people type it for kubectl.
+func isKindWord(word string) bool {
+	word = strings.ToLower(word)
+	resource, group, qualified := strings.Cut(word, ".")
+	if qualified && group != teapotv1.GroupVersion.Group && group != teapotv1.GroupVersion.Version+"."+teapotv1.GroupVersion.Group {
+		return false
+	}
+	return slices.Contains([]string{"tcp", controlPlaneWord, controlPlaneResource.Resource}, resource)
+}
+
+// controlPlaneNames reads the arguments of a command that is about control planes. The
+// kind is implied but may be said, as kubectl has it: "NAME", "tcp NAME" and "tcp/NAME"
+// are the same. A control plane that is itself called tcp can always be written tcp/tcp.
+func controlPlaneNames(args []string) ([]string, error) {
+	if len(args) > 1 && isKindWord(args[0]) {
+		args = args[1:]
+	}
+	var names []string
+	for _, arg := range args {
+		kind, name, qualified := strings.Cut(arg, "/")
+		switch {
+		case !qualified:
+			name = arg
+		case !isKindWord(kind):
+			return nil, usagef("%q is not the name of a control plane: write NAME or tcp/NAME, and the namespace with -n", arg)
+		}
+		if name == "" {
+			return nil, usagef("the name of a control plane is empty")
+		}
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}
+
+// someNames is controlPlaneNames for commands that need at least one.
+func someNames(cmd *cobra.Command, args []string) ([]string, error) {
+	names, err := controlPlaneNames(args)
+	if err != nil {
+		return nil, err
+	}
+	if len(names) == 0 || len(args) == 1 && isKindWord(args[0]) {
+		return nil, usagef("the name of a control plane is missing: %s", cmd.UseLine())
+	}
+	return names, nil
+}
+
+// oneName is controlPlaneNames for commands that are about a single one.
+func oneName(cmd *cobra.Command, args []string) (string, error) {
+	names, err := someNames(cmd, args)
+	if err != nil {
+		return "", err
+	}
+	if len(names) > 1 {
+		return "", usagef("one control plane at a time, not %d (%s)", len(names), strings.Join(names, ", "))
+	}
+	return names[0], nil
+}
+
+// noArgs refuses arguments.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usagef("%s takes no arguments, not %q", cmd.CommandPath(), args[0])
+	}
+	return nil
+}
+
+// completionDeadline bounds what a press of the tab key may take.
+const completionDeadline = 2 * time.Second
+
+// completeNames completes the names of the control planes that there are.
+func (e *environment) completeNames(limit int) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
+		if len(args) > 0 && isKindWord(args[0]) {
+			args = args[1:]
+		}
+		if limit > 0 && len(args) >= limit {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		namespace, _, err := e.namespace()
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return e.completeFromCluster(cmd.Context(), &metav1.PartialObjectMetadataList{
+			TypeMeta: metav1.TypeMeta{APIVersion: teapotv1.GroupVersion.String(), Kind: controlPlaneKind.Kind + "List"},
+		}, toComplete, args, client.InNamespace(namespace))
+	}
+}
+
+// completeFromCluster completes names of what a list returns, without those in use.
+func (e *environment) completeFromCluster(ctx context.Context, list *metav1.PartialObjectMetadataList, prefix string, used []string, opts ...client.ListOption) ([]string, cobra.ShellCompDirective) {
+	c, err := e.client()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	ctx, cancel := context.WithTimeout(ctx, completionDeadline)
+	defer cancel()
+	if err := c.List(ctx, list, opts...); err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var names []string
+	for _, item := range list.Items {
+		if strings.HasPrefix(item.Name, prefix) && !slices.Contains(used, item.Name) {
+			names = append(names, item.Name)
+		}
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeGlobalFlags completes the values of the flags that every command has.
+func (e *environment) completeGlobalFlags(root *cobra.Command) {
+	// Both flags were just added to the root, so registering cannot fail.
+	_ = root.RegisterFlagCompletionFunc("namespace", func(cmd *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {
+		return e.completeFromCluster(cmd.Context(), &metav1.PartialObjectMetadataList{
+			TypeMeta: metav1.TypeMeta{APIVersion: corev1.SchemeGroupVersion.String(), Kind: "NamespaceList"},
+		}, prefix, nil)
+	})
+	_ = root.RegisterFlagCompletionFunc("context", func(_ *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {
+		config, err := e.flags.ToRawKubeConfigLoader().RawConfig()
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		var names []string
+		for name := range config.Contexts {
+			if strings.HasPrefix(name, prefix) {
+				names = append(names, name)
+			}
+		}
+		slices.Sort(names)
+		return names, cobra.ShellCompDirectiveNoFileComp
+	})
+}

@@ -1,0 +1,174 @@
+// Package apply brings an object of the management cluster to the state that a plan
+// wants: by server-side apply, as one field owner, and without a request when the object
+// is as it should be already.
+package apply
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
+)
+
+// Applier applies objects.
+type Applier struct {
+	// Client reads from a cache (filtered by label) and writes to the API server.
+	Client client.Client
+	// ReadOnly makes Apply read what is there and write nothing (spec.paused).
+	ReadOnly bool
+}
+
+// Options of one Apply.
+type Options struct {
+	// Force takes fields from other managers. It is for objects in a control plane's own
+	// namespace, where everything is ours; elsewhere another's field is a conflict to report.
+	Force bool
+}
+
+// Apply brings the object to its desired state and stores what the API server holds then
+// into desired. It compares with the cached object first: a hash of the last applied
+// state tells of fields that the plan no longer names, and a comparison of every field
+// that it does name tells of changes made by others.
+func (a Applier) Apply(ctx context.Context, desired client.Object, options Options) error {
+	want, err := toUnstructured(desired)
+	if err != nil {
+		return err
+	}
+	hash, err := stampHash(want)
+	if err != nil {
+		return err
+	}
+
+	live := desired.DeepCopyObject().(client.Object)
+	err = a.Client.Get(ctx, client.ObjectKeyFromObject(desired), live)
+	switch {
+	case err == nil:
+		have, err := toUnstructured(live)
+		if err != nil {
+			return err
+		}
+		if a.ReadOnly || live.GetAnnotations()[teapotv1.AppliedHashAnnotation] == hash && isSubset(want.Object, have.Object) {
+			return copyInto(have, desired)
+		}
+	case !apierrors.IsNotFound(err):
+		return fmt.Errorf("reading %s: %w", describe(want), err)
+	case a.ReadOnly:
+		return fmt.Errorf("reading %s: %w", describe(want), err)
+	}
+
+	applyOptions := []client.ApplyOption{client.FieldOwner(teapotv1.FieldManager)}
+	if options.Force {
+		applyOptions = append(applyOptions, client.ForceOwnership)
+	}
+	if err := a.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(want), applyOptions...); err != nil {
+		return fmt.Errorf("applying %s: %w", describe(want), err)
+	}
+	log.FromContext(ctx).Info("applied", "object", describe(want))
+	return copyInto(want, desired)
+}
+
+func describe(object *unstructured.Unstructured) string {
+	if object.GetNamespace() == "" {
+		return object.GetKind() + " " + object.GetName()
+	}
+	return object.GetKind() + " " + object.GetNamespace() + "/" + object.GetName()
+}
+
+// toUnstructured turns a typed object into the fields that it sets: no status, and
+// nothing that the conversion made out of zero values.
+func toUnstructured(object client.Object) (*unstructured.Unstructured, error) {
+	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
+	if err != nil {
+		return nil, fmt.Errorf("converting %T %s: %w", object, client.ObjectKeyFromObject(object), err)
+	}
+	delete(fields, "status")
+	dropNulls(fields)
+	return &unstructured.Unstructured{Object: fields}, nil
+}
+
+// copyInto keeps what only the API server knows (cluster IPs, node ports, status).
+func copyInto(from *unstructured.Unstructured, into client.Object) error {
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(from.Object, into); err != nil {
+		return fmt.Errorf("converting %s: %w", describe(from), err)
+	}
+	return nil
+}
+
+func dropNulls(value any) {
+	switch typed := value.(type) {
+	case map[string]any:
+		for key, child := range typed {
+			if child == nil {
+				delete(typed, key)
+				continue
+			}
+			// A nested status is that of a template (a volume claim's), never desired.
+			if nested, ok := child.(map[string]any); ok && key == "status" && len(nested) == 0 {
+				delete(typed, key)
+				continue
+			}
+			dropNulls(child)
+		}
+	case []any:
+		for _, child := range typed {
+			dropNulls(child)
+		}
+	}
+}
+
+// stampHash writes the hash of the object's fields into its annotation.
+func stampHash(object *unstructured.Unstructured) (string, error) {
+	encoded, err := json.Marshal(object.Object)
+	if err != nil {
+		return "", fmt.Errorf("encoding %s: %w", describe(object), err)
+	}
+	sum := sha256.Sum256(encoded)
+	hash := hex.EncodeToString(sum[:8])
+	annotations := object.GetAnnotations()
+	if annotations == nil {
+		annotations = map[string]string{}
+	}
+	annotations[teapotv1.AppliedHashAnnotation] = hash
+	object.SetAnnotations(annotations)
+	return hash, nil
+}
+
+// isSubset says whether every field that want names has the same value in have. Lists
+// must agree in length: what Teapot renders, it renders whole.
+func isSubset(want, have any) bool {
+	switch w := want.(type) {
+	case map[string]any:
+		h, ok := have.(map[string]any)
+		if !ok {
+			return len(w) == 0 && have == nil
+		}
+		for key, child := range w {
+			if !isSubset(child, h[key]) {
+				return false
+			}
+		}
+		return true
+	case []any:
+		h, ok := have.([]any)
+		if !ok || len(h) != len(w) {
+			return len(w) == 0 && have == nil
+		}
+		for i := range w {
+			if !isSubset(w[i], h[i]) {
+				return false
+			}
+		}
+		return true
+	default:
+		return want == have
+	}
+}

@@ -1,0 +1,90 @@
+// Package controllers lists every controller of Teapot. Each is alone in a folder below;
+// what they share is in apply (server-side apply into the management cluster) and tenant
+// (clients of the tenants' API servers).
+package controllers
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+
+	appsv1 "k8s.io/api/apps/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
+
+	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
+	"github.com/teapot-cloud/teapot/controllers/tenant"
+	"github.com/teapot-cloud/teapot/controllers/tenantcontrolplane"
+	"github.com/teapot-cloud/teapot/controlplane"
+)
+
+// Scheme knows Kubernetes' own kinds and Teapot's.
+func Scheme() *runtime.Scheme {
+	scheme := runtime.NewScheme()
+	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
+	utilruntime.Must(teapotv1.AddToScheme(scheme))
+	return scheme
+}
+
+// CacheOptions keep in memory only what is labelled as Teapot's, and of that nothing that
+// no controller reads.
+func CacheOptions() cache.Options {
+	ours := cache.ByObject{Label: labels.SelectorFromSet(labels.Set{teapotv1.ManagedByLabel: teapotv1.ManagedByTeapot})}
+	return cache.Options{
+		DefaultTransform: cache.TransformStripManagedFields(),
+		ByObject: map[client.Object]cache.ByObject{
+			&corev1.Namespace{}:             ours,
+			&corev1.Secret{}:                ours,
+			&corev1.ConfigMap{}:             ours,
+			&corev1.ServiceAccount{}:        ours,
+			&corev1.Service{}:               ours,
+			&networkingv1.NetworkPolicy{}:   ours,
+			&policyv1.PodDisruptionBudget{}: ours,
+			&appsv1.StatefulSet{}:           ours,
+			&appsv1.Deployment{}:            ours,
+		},
+	}
+}
+
+// Options are what the operator decides.
+type Options struct {
+	Settings controlplane.Settings
+	// MaxConcurrentReconciles is the number of control planes that are worked on at once.
+	MaxConcurrentReconciles int
+}
+
+// Setup adds every controller to the manager.
+func Setup(mgr ctrl.Manager, options Options) error {
+	tenants := tenant.NewRegistry(clock.RealClock{})
+	if err := mgr.Add(tenants); err != nil {
+		return fmt.Errorf("adding the tenants' clients: %w", err)
+	}
+	shared := controller.Options{MaxConcurrentReconciles: options.MaxConcurrentReconciles}
+
+	for _, each := range []interface {
+		SetupWithManager(ctrl.Manager, controller.Options) error
+	}{
+		&tenantcontrolplane.Reconciler{
+			Client:   mgr.GetClient(),
+			Live:     mgr.GetAPIReader(),
+			Tenants:  tenants,
+			Recorder: mgr.GetEventRecorder("teapot"),
+			Clock:    clock.RealClock{},
+			Settings: options.Settings,
+		},
+	} {
+		if err := each.SetupWithManager(mgr, shared); err != nil {
+			return fmt.Errorf("setting up %T: %w", each, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,117 @@
+package tenant
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
+)
+
+// callTimeout is how long any one call to a tenant may take (design law 10: at most 5 s).
+const callTimeout = 4 * time.Second
+
+// Access is how a tenant's API server is reached: by the machines' way in, whose address
+// is dialled without asking a resolver, and with a certificate of Teapot's own.
+type Access struct {
+	// URL is https://address:port.
+	URL string
+	// ServerName is the name that the server's certificate must be valid for.
+	ServerName string
+	// CA is the authority, Cert and Key what Teapot shows; PEM.
+	CA, Cert, Key []byte
+}
+
+func (a Access) equal(b Access) bool {
+	return a.URL == b.URL && a.ServerName == b.ServerName &&
+		bytes.Equal(a.CA, b.CA) && bytes.Equal(a.Cert, b.Cert) && bytes.Equal(a.Key, b.Key)
+}
+
+// connection is one transport with the two thin clients that Teapot needs on top. There
+// is no discovery, no cache and no watch.
+type connection struct {
+	http     *http.Client
+	url      string
+	dynamic  dynamic.Interface
+	metadata metadata.Interface
+}
+
+func connect(access Access) (*connection, error) {
+	config := &rest.Config{
+		Host: access.URL,
+		TLSClientConfig: rest.TLSClientConfig{
+			ServerName: access.ServerName, CAData: access.CA, CertData: access.Cert, KeyData: access.Key,
+		},
+		UserAgent: "teapot-manager",
+		// A few requests by one client to an API server of its own need no throttle.
+		QPS: -1,
+	}
+	client, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return nil, fmt.Errorf("making a client for %s: %w", access.URL, err)
+	}
+	dynamicClient, err := dynamic.NewForConfigAndClient(config, client)
+	if err != nil {
+		return nil, fmt.Errorf("making a client for %s: %w", access.URL, err)
+	}
+	metadataClient, err := metadata.NewForConfigAndClient(config, client)
+	if err != nil {
+		return nil, fmt.Errorf("making a client for %s: %w", access.URL, err)
+	}
+	return &connection{http: client, url: access.URL, dynamic: dynamicClient, metadata: metadataClient}, nil
+}
+
+// drop closes connections that nothing uses: after a failure the next call must not wait
+// on one whose other end is gone.
+func (c *connection) drop() { utilnet.CloseIdleConnectionsFor(c.http.Transport) }
+
+var nodes = schema.GroupVersionResource{Version: "v1", Resource: "nodes"}
+
+// hasMachines is the authenticated request that Ready stands on: a read through etcd that
+// also tells whether there is a machine.
+func (c *connection) hasMachines(ctx context.Context) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	list, err := c.metadata.Resource(nodes).List(ctx, metav1.ListOptions{Limit: 1})
+	if err != nil {
+		return false, err
+	}
+	return len(list.Items) > 0, nil
+}
+
+// get asks for a path and returns an error unless the answer is 200.
+func (c *connection) get(ctx context.Context, path string) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url+path, nil)
+	if err != nil {
+		return err
+	}
+	response, err := c.http.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, 4096))
+	if err != nil {
+		return err
+	}
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("GET %s answered %s: %s", path, response.Status, lastLine(body))
+	}
+	return nil
+}
+
+// lastLine is the summing-up of a health endpoint ("readyz check failed").
+func lastLine(body []byte) string {
+	lines := bytes.Split(bytes.TrimSpace(body), []byte("\n"))
+	return string(lines[len(lines)-1])
+}

@@ -1,0 +1,142 @@
+package tenant
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
+)
+
+// Content is what Teapot wants inside a tenant's cluster.
+type Content struct {
+	// Objects are applied in their order.
+	Objects []unstructured.Unstructured
+	// Absent are objects of ours that should no longer be there. They are identified by
+	// apiVersion, kind, namespace and name.
+	Absent []unstructured.Unstructured
+	// Hash is that of both; see NewContent.
+	Hash string
+}
+
+// NewContent computes the hash.
+func NewContent(objects, absent []unstructured.Unstructured) (*Content, error) {
+	encoded, err := json.Marshal([][]unstructured.Unstructured{objects, absent})
+	if err != nil {
+		return nil, fmt.Errorf("encoding the objects inside a tenant's cluster: %w", err)
+	}
+	sum := sha256.Sum256(encoded)
+	return &Content{Objects: objects, Absent: absent, Hash: hex.EncodeToString(sum[:])}, nil
+}
+
+// apply brings the content into the tenant's cluster and publishes the outcome. Every
+// object is tried, so that one that is refused does not keep the others out.
+func (s *Session) apply(ctx context.Context, content *Content) {
+	var errs []error
+	for i := range content.Objects {
+		if err := s.conn.applyObject(ctx, &content.Objects[i]); err != nil {
+			errs = append(errs, err)
+			if ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded) {
+				break // the tenant is gone; each further object would wait as long
+			}
+		}
+	}
+	for i := range content.Absent {
+		if len(errs) > 0 {
+			break
+		}
+		if err := s.conn.deleteObject(ctx, &content.Absent[i]); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	err := errors.Join(errs...)
+	if err == nil {
+		log.FromContext(ctx).Info("applied objects inside the tenant's cluster", "objects", len(content.Objects))
+	}
+	s.publish(ctx, func(o *Observation) {
+		if err != nil {
+			o.ApplyError = err.Error()
+			return
+		}
+		o.Applied, o.ApplyError = content.Hash, ""
+	})
+}
+
+func (c *connection) resource(object *unstructured.Unstructured) dynamic.ResourceInterface {
+	// No discovery: all kinds that Teapot applies have regular plurals.
+	resource, _ := meta.UnsafeGuessKindToResource(object.GroupVersionKind())
+	if namespace := object.GetNamespace(); namespace != "" {
+		return c.dynamic.Resource(resource).Namespace(namespace)
+	}
+	return c.dynamic.Resource(resource)
+}
+
+// applyObject applies without force. A field that the tenant has taken over (an edited
+// Corefile, say) stays the tenant's: it is left out and the rest applied again.
+func (c *connection) applyObject(ctx context.Context, object *unstructured.Unstructured) error {
+	wanted := object.DeepCopy()
+	for {
+		encoded, err := wanted.MarshalJSON()
+		if err != nil {
+			return fmt.Errorf("encoding %s %s: %w", object.GetKind(), object.GetName(), err)
+		}
+		callCtx, cancel := context.WithTimeout(ctx, callTimeout)
+		_, err = c.resource(object).Patch(callCtx, object.GetName(), types.ApplyPatchType, encoded,
+			metav1.PatchOptions{FieldManager: teapotv1.FieldManager})
+		cancel()
+		switch {
+		case err == nil:
+			return nil
+		case !apierrors.IsConflict(err) || !leaveOut(wanted, err):
+			return fmt.Errorf("applying %s %s: %w", object.GetKind(), qualified(object), err)
+		}
+	}
+}
+
+// deleteObject deletes an object if Teapot applied it: a tenant may run, say, a kube-proxy
+// of their own under the same name.
+func (c *connection) deleteObject(ctx context.Context, object *unstructured.Unstructured) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	live, err := c.resource(object).Get(ctx, object.GetName(), metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil
+	case err != nil:
+		return fmt.Errorf("reading %s %s: %w", object.GetKind(), qualified(object), err)
+	}
+	ours := slices.ContainsFunc(live.GetManagedFields(), func(entry metav1.ManagedFieldsEntry) bool {
+		return entry.Manager == teapotv1.FieldManager && entry.Operation == metav1.ManagedFieldsOperationApply
+	})
+	if !ours {
+		return nil
+	}
+	uid := live.GetUID()
+	err = c.resource(object).Delete(ctx, object.GetName(), metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("deleting %s %s: %w", object.GetKind(), qualified(object), err)
+	}
+	return nil
+}
+
+func qualified(object *unstructured.Unstructured) string {
+	if namespace := object.GetNamespace(); namespace != "" {
+		return namespace + "/" + object.GetName()
+	}
+	return object.GetName()
+}

@@ -1,0 +1,219 @@
+package tenant
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+)
+
+// How often a tenant is asked. With callTimeout, steadyInterval keeps the promise that
+// Ready is withdrawn within ten seconds; eagerInterval makes a start or a return seen at
+// once, and its slower successors spare tenants that stay away.
+const (
+	steadyInterval = 4 * time.Second
+	eagerInterval  = 100 * time.Millisecond
+	eagerFor       = 30 * time.Second
+	calmInterval   = time.Second
+	calmFor        = 5 * time.Minute
+	slowInterval   = 4 * time.Second
+)
+
+// Observation is what a session knows of its tenant.
+type Observation struct {
+	// Asked says whether the API server was asked at all since the session began.
+	Asked bool
+	// Answered says whether the last authenticated request was answered.
+	Answered bool
+	// DatastoreDown says that the API server is alive but the request, which reads
+	// through etcd, was not answered.
+	DatastoreDown bool
+	// Error is why the last request was not answered.
+	Error string
+	// Machines says whether the tenant has at least one Node.
+	Machines bool
+	// Applied is the Hash of the last Content that was applied, and ApplyError why the
+	// newest could not be.
+	Applied    string
+	ApplyError string
+}
+
+// Session is one tenant's client.
+type Session struct {
+	owner  types.NamespacedName
+	access Access
+	clock  clock.WithTicker
+	notify func(context.Context, types.NamespacedName)
+	conn   *connection
+
+	cancel context.CancelFunc
+	wake   chan struct{}
+
+	mu          sync.Mutex
+	content     *Content
+	observation Observation
+}
+
+func newSession(owner types.NamespacedName, access Access, c clock.WithTicker, notify func(context.Context, types.NamespacedName)) (*Session, error) {
+	conn, err := connect(access)
+	if err != nil {
+		return nil, err
+	}
+	return &Session{owner: owner, access: access, clock: c, notify: notify, conn: conn, wake: make(chan struct{}, 1)}, nil
+}
+
+// Observe returns what is known now.
+func (s *Session) Observe() Observation {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.observation
+}
+
+// Want says what should be inside the tenant's cluster. It returns at once; the
+// observation tells when it was applied.
+func (s *Session) Want(content *Content) {
+	s.mu.Lock()
+	changed := s.content == nil || s.content.Hash != content.Hash
+	s.content = content
+	s.mu.Unlock()
+	if changed {
+		s.kick()
+	}
+}
+
+func (s *Session) kick() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (s *Session) inherit(old *Session) {
+	old.mu.Lock()
+	defer old.mu.Unlock()
+	s.content, s.observation = old.content, old.observation
+}
+
+func (s *Session) start() {
+	ctx, cancel := context.WithCancel(log.IntoContext(context.Background(), log.Log.WithValues("controlPlane", s.owner)))
+	s.cancel = cancel
+	go s.run(ctx)
+}
+
+func (s *Session) stop() {
+	s.cancel()
+	s.conn.drop()
+}
+
+// run asks, applies and waits, until the session is closed. Applying happens beside the
+// asking: a tenant that is slow to take objects must not look ready for longer than it is.
+func (s *Session) run(ctx context.Context) {
+	var applying chan struct{}
+	silentSince := s.clock.Now()
+	ready := false // /readyz was ok since the last failure
+	var retryApply time.Time
+	for ctx.Err() == nil {
+		observed, ok := s.ask(ctx, &ready)
+		if ctx.Err() != nil {
+			return
+		}
+		if ok {
+			silentSince = s.clock.Now()
+		}
+		s.publish(ctx, observed)
+
+		if applying != nil {
+			select {
+			case <-applying:
+				applying = nil
+			default:
+			}
+		}
+		if content := s.pending(); ok && applying == nil && content != nil && !s.clock.Now().Before(retryApply) {
+			applying = make(chan struct{})
+			retryApply = s.clock.Now().Add(time.Second)
+			go func(done chan struct{}) {
+				defer s.kick()
+				defer close(done)
+				s.apply(ctx, content)
+			}(applying)
+		}
+
+		interval := steadyInterval
+		if content := s.pending(); ok && content != nil && applying == nil {
+			interval = time.Second
+		}
+		if !ok {
+			switch silent := s.clock.Since(silentSince); {
+			case silent < eagerFor:
+				interval = eagerInterval
+			case silent < calmFor:
+				interval = calmInterval
+			default:
+				interval = slowInterval
+			}
+		}
+		timer := s.clock.NewTimer(interval)
+		select {
+		case <-ctx.Done():
+		case <-s.wake:
+		case <-timer.C():
+		}
+		timer.Stop()
+	}
+}
+
+// pending returns the content that is wanted and not applied yet.
+func (s *Session) pending() *Content {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.content == nil || s.content.Hash == s.observation.Applied {
+		return nil
+	}
+	return s.content
+}
+
+// ask makes one authenticated request. After a failure /readyz must be ok first, since an
+// API server that has just started answers before its own roles and namespaces exist.
+func (s *Session) ask(ctx context.Context, ready *bool) (func(*Observation), bool) {
+	if !*ready {
+		if err := s.conn.get(ctx, "/readyz"); err != nil {
+			return s.failed(ctx, err), false
+		}
+		*ready = true
+	}
+	machines, err := s.conn.hasMachines(ctx)
+	if err != nil {
+		*ready = false
+		return s.failed(ctx, err), false
+	}
+	return func(o *Observation) {
+		o.Asked, o.Answered, o.DatastoreDown, o.Error, o.Machines = true, true, false, "", machines
+	}, true
+}
+
+// failed finds out whether the API server is alive without its datastore.
+func (s *Session) failed(ctx context.Context, cause error) func(*Observation) {
+	s.conn.drop()
+	alive := s.conn.get(ctx, "/livez/ping") == nil
+	return func(o *Observation) {
+		o.Asked, o.Answered, o.DatastoreDown, o.Error = true, false, alive, cause.Error()
+	}
+}
+
+// publish stores an observation and tells the controllers when it differs in more than
+// the wording of an error.
+func (s *Session) publish(ctx context.Context, change func(*Observation)) {
+	s.mu.Lock()
+	before := s.observation
+	change(&s.observation)
+	after := s.observation
+	s.mu.Unlock()
+	before.Error, after.Error = "", ""
+	if before != after {
+		s.notify(ctx, s.owner)
+	}
+}

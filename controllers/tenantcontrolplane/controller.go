@@ -1,0 +1,138 @@
+// Package tenantcontrolplane reconciles TenantControlPlanes: it observes, asks the pure
+// package controlplane what should be, applies that, and writes one status patch.
+//
+// One file a phase, in the order of phases() below.
+package tenantcontrolplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
+	"github.com/teapot-cloud/teapot/controllers/tenant"
+	"github.com/teapot-cloud/teapot/controlplane"
+)
+
+// Reconciler reconciles TenantControlPlanes.
+type Reconciler struct {
+	// Client reads from the manager's cache, which holds only what is labelled as ours.
+	Client client.Client
+	// Live reads from the API server, for decisions that a stale cache must not make.
+	Live client.Reader
+	// Tenants holds the clients of the tenants' API servers.
+	Tenants  *tenant.Registry
+	Recorder events.EventRecorder
+	Clock    clock.PassiveClock
+	Settings controlplane.Settings
+}
+
+// SetupWithManager registers the controller and what it watches.
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, options controller.Options) error {
+	owned := handler.EnqueueRequestsFromMapFunc(toOwner)
+	// Status, too, of what runs; of the rest only changes of what was applied.
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("tenantcontrolplane").
+		WithOptions(options).
+		For(&teapotv1.TenantControlPlane{}, builder.WithPredicates(predicate.Or(
+			predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}, predicate.LabelChangedPredicate{}))).
+		Watches(&corev1.Namespace{}, owned).
+		Watches(&corev1.Secret{}, owned).
+		Watches(&corev1.ConfigMap{}, owned).
+		Watches(&corev1.ServiceAccount{}, owned).
+		Watches(&corev1.Service{}, owned).
+		Watches(&networkingv1.NetworkPolicy{}, owned).
+		Watches(&policyv1.PodDisruptionBudget{}, owned).
+		Watches(&appsv1.StatefulSet{}, owned).
+		Watches(&appsv1.Deployment{}, owned).
+		WatchesRawSource(source.Channel(r.Tenants.Events(), &handler.EnqueueRequestForObject{})).
+		Complete(r)
+}
+
+// toOwner finds the control plane that an object belongs to by its labels.
+func toOwner(_ context.Context, object client.Object) []reconcile.Request {
+	labels := object.GetLabels()
+	name := types.NamespacedName{
+		Namespace: labels[teapotv1.ControlPlaneNamespaceLabel],
+		Name:      labels[teapotv1.ControlPlaneNameLabel],
+	}
+	if name.Namespace == "" || name.Name == "" {
+		return nil
+	}
+	return []reconcile.Request{{NamespacedName: name}}
+}
+
+// Reconcile brings one control plane nearer to its spec.
+func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (result ctrl.Result, err error) {
+	tcp := &teapotv1.TenantControlPlane{}
+	if err := r.Client.Get(ctx, request.NamespacedName, tcp); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.Tenants.Close(request.NamespacedName)
+			return ctrl.Result{}, nil
+		}
+		return ctrl.Result{}, fmt.Errorf("reading TenantControlPlane %s: %w", request.NamespacedName, err)
+	}
+	s := r.newScope(tcp)
+
+	if !tcp.DeletionTimestamp.IsZero() {
+		if tcp.Spec.Paused || !controllerutil.ContainsFinalizer(tcp, teapotv1.ControlPlaneFinalizer) {
+			return ctrl.Result{}, s.patchStatus(ctx)
+		}
+		return s.delete(ctx)
+	}
+	if !tcp.Spec.Paused && controllerutil.AddFinalizer(tcp, teapotv1.ControlPlaneFinalizer) {
+		// Before anything is made: what exists without the finalizer could leak.
+		patch := client.MergeFromWithOptions(s.before, client.MergeFromWithOptimisticLock{})
+		if err := r.Client.Patch(ctx, tcp, patch); err != nil {
+			return ctrl.Result{}, client.IgnoreNotFound(fmt.Errorf("adding the finalizer to TenantControlPlane %s: %w", request.NamespacedName, err))
+		}
+		s.before = tcp.DeepCopy()
+	}
+
+	var failure error
+	for _, phase := range s.phases() {
+		if failure = phase(ctx); failure != nil {
+			break
+		}
+	}
+	result, failure = s.conclude(ctx, failure)
+	return result, errors.Join(failure, s.patchStatus(ctx))
+}
+
+// phases are run in order until one says that it must wait, or fails.
+func (s *scope) phases() []func(context.Context) error {
+	return []func(context.Context) error{
+		s.ensureNamespace,
+		s.ensureBase,
+		s.resolveEndpoint,
+		s.ensureCredentials,
+		s.ensureWorkloads,
+		s.ensureTenantSecrets,
+		s.askTenant,
+	}
+}
+
+// waiting ends the phases without being a failure: a condition says what is waited for,
+// and a watch or the time given brings the control plane back.
+type waiting struct{ after time.Duration }
+
+func (w waiting) Error() string { return "waiting" }

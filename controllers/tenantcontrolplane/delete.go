@@ -1,0 +1,197 @@
+package tenantcontrolplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
+	"github.com/teapot-cloud/teapot/controlplane"
+)
+
+const (
+	// deleteGrace is how long the pods of a control plane that is deleted may take to end,
+	// in seconds: nobody is served any more, so there is nothing to drain.
+	deleteGrace = 1
+	// deletePatience is after how long a namespace that is still there is a problem for a
+	// person to look at.
+	deletePatience = 2 * time.Minute
+	// deletePoll is how often the namespace is looked at; a watch usually comes first.
+	deletePoll = time.Second
+)
+
+// delete removes what belongs to the control plane and then lets go of it. It asks
+// nothing of the tenant: an API server, a datastore or an endpoint that is gone cannot
+// hold it up.
+func (s *scope) delete(ctx context.Context) (ctrl.Result, error) {
+	s.Tenants.Close(s.input.Owner)
+	s.setFalse(teapotv1.ReadyCondition, teapotv1.ReasonDeleting, "the control plane is being deleted")
+
+	done, err := s.deleteNamespace(ctx)
+	if err != nil {
+		s.setFalse(teapotv1.ReadyCondition, teapotv1.ReasonDeletionBlocked, "%v", err)
+		return ctrl.Result{}, errors.Join(err, s.patchStatus(ctx))
+	}
+	if !done {
+		return ctrl.Result{RequeueAfter: deletePoll}, s.patchStatus(ctx)
+	}
+
+	controllerutil.RemoveFinalizer(s.tcp, teapotv1.ControlPlaneFinalizer)
+	patch := client.MergeFromWithOptions(s.before, client.MergeFromWithOptimisticLock{})
+	if err := s.Client.Patch(ctx, s.tcp, patch); client.IgnoreNotFound(err) != nil {
+		return ctrl.Result{}, fmt.Errorf("removing the finalizer of TenantControlPlane %s: %w", s.input.Owner, err)
+	}
+	log.FromContext(ctx).Info("deleted control plane")
+	return ctrl.Result{}, nil
+}
+
+// deleteNamespace deletes the control plane's own namespace, or empties it of all but the
+// tenant's data, and reports whether that is done.
+func (s *scope) deleteNamespace(ctx context.Context) (bool, error) {
+	namespace := &corev1.Namespace{}
+	err := s.Live.Get(ctx, types.NamespacedName{Name: s.input.Namespace()}, namespace)
+	switch {
+	case apierrors.IsNotFound(err):
+		return true, nil
+	case err != nil:
+		return false, fmt.Errorf("reading namespace %s: %w", s.input.Namespace(), err)
+	case namespace.Annotations[teapotv1.ControlPlaneUIDAnnotation] != string(s.tcp.UID):
+		// Somebody else's: passed by.
+		return true, nil
+	}
+	if s.tcp.Spec.DeletionPolicy == teapotv1.DeletionPolicyRetain && namespace.DeletionTimestamp.IsZero() {
+		return s.retain(ctx, namespace)
+	}
+
+	// The namespace first: in one that is terminating no controller can start new pods.
+	if namespace.DeletionTimestamp.IsZero() {
+		err := s.Client.Delete(ctx, namespace, client.Preconditions{UID: ptr.To(namespace.UID)})
+		if client.IgnoreNotFound(err) != nil {
+			return false, fmt.Errorf("deleting namespace %s: %w", namespace.Name, err)
+		}
+		log.FromContext(ctx).Info("deleting namespace", "namespace", namespace.Name)
+	}
+	if err := s.endPods(ctx); err != nil {
+		return false, err
+	}
+	if since := namespace.DeletionTimestamp; since != nil && s.now.Sub(since.Time) > deletePatience {
+		s.setFalse(teapotv1.ReadyCondition, teapotv1.ReasonDeletionBlocked,
+			"namespace %s is still there %s after it was deleted: %s", namespace.Name, s.now.Sub(since.Time).Round(time.Minute), remaining(namespace))
+	}
+	return false, nil
+}
+
+// remaining is what the namespace controller says is in the way.
+func remaining(namespace *corev1.Namespace) string {
+	var messages []string
+	for _, condition := range namespace.Status.Conditions {
+		if condition.Status == corev1.ConditionTrue {
+			messages = append(messages, condition.Message)
+		}
+	}
+	if len(messages) == 0 {
+		return "its conditions say nothing; see kubectl get namespace " + namespace.Name + " -o yaml"
+	}
+	return strings.Join(messages, "; ")
+}
+
+// endPods shortens the time that pods have to end. Only pods that still have more than
+// that are asked again, so that a repeated reconcile writes nothing.
+func (s *scope) endPods(ctx context.Context) error {
+	pods := &corev1.PodList{}
+	if err := s.Live.List(ctx, pods, client.InNamespace(s.input.Namespace())); err != nil {
+		return fmt.Errorf("listing the pods of namespace %s: %w", s.input.Namespace(), err)
+	}
+	for i := range pods.Items {
+		pod := &pods.Items[i]
+		if grace := pod.DeletionGracePeriodSeconds; grace != nil && *grace <= deleteGrace {
+			continue
+		}
+		err := s.Client.Delete(ctx, pod, client.GracePeriodSeconds(deleteGrace), client.Preconditions{UID: ptr.To(pod.UID)})
+		if client.IgnoreNotFound(err) != nil && !apierrors.IsConflict(err) {
+			return fmt.Errorf("deleting pod %s/%s: %w", pod.Namespace, pod.Name, err)
+		}
+	}
+	return nil
+}
+
+// retain deletes what runs and all that leads to it, and keeps etcd's volume claims and
+// the authorities. The label is written last: it says that the namespace belongs to
+// nobody any more.
+func (s *scope) retain(ctx context.Context, namespace *corev1.Namespace) (bool, error) {
+	own := client.InNamespace(namespace.Name)
+	for _, kind := range []client.Object{
+		&appsv1.Deployment{}, &appsv1.StatefulSet{}, &policyv1.PodDisruptionBudget{}, &corev1.Service{}, &corev1.ConfigMap{},
+	} {
+		err := s.Client.DeleteAllOf(ctx, kind, own, client.MatchingLabels{teapotv1.ManagedByLabel: teapotv1.ManagedByTeapot},
+			client.PropagationPolicy(metav1.DeletePropagationBackground))
+		if err != nil {
+			return false, fmt.Errorf("deleting %T in namespace %s: %w", kind, namespace.Name, err)
+		}
+	}
+	secrets := &corev1.SecretList{}
+	if err := s.Live.List(ctx, secrets, own); err != nil {
+		return false, fmt.Errorf("listing the Secrets of namespace %s: %w", namespace.Name, err)
+	}
+	for i := range secrets.Items {
+		secret := &secrets.Items[i]
+		if secret.Name == controlplane.AuthoritiesName {
+			if err := s.markRetained(ctx, secret); err != nil {
+				return false, err
+			}
+			continue
+		}
+		if err := s.Client.Delete(ctx, secret); client.IgnoreNotFound(err) != nil {
+			return false, fmt.Errorf("deleting Secret %s/%s: %w", secret.Namespace, secret.Name, err)
+		}
+	}
+	claims := &corev1.PersistentVolumeClaimList{}
+	if err := s.Live.List(ctx, claims, own); err != nil {
+		return false, fmt.Errorf("listing the volume claims of namespace %s: %w", namespace.Name, err)
+	}
+	for i := range claims.Items {
+		if err := s.markRetained(ctx, &claims.Items[i]); err != nil {
+			return false, err
+		}
+	}
+	pods := &corev1.PodList{}
+	if err := s.Live.List(ctx, pods, own, client.Limit(1)); err != nil {
+		return false, fmt.Errorf("listing the pods of namespace %s: %w", namespace.Name, err)
+	}
+	if len(pods.Items) > 0 {
+		// etcd ends in its own time: its data is kept.
+		return false, nil
+	}
+	return true, s.markRetained(ctx, namespace)
+}
+
+func (s *scope) markRetained(ctx context.Context, object client.Object) error {
+	if object.GetLabels()[teapotv1.RetainedLabel] != "" {
+		return nil
+	}
+	before := object.DeepCopyObject().(client.Object)
+	labels := object.GetLabels()
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	labels[teapotv1.RetainedLabel] = s.tcp.Name
+	object.SetLabels(labels)
+	if err := s.Client.Patch(ctx, object, client.MergeFrom(before), client.FieldOwner(teapotv1.FieldManager+"-retain")); err != nil {
+		return fmt.Errorf("labelling %T %s as retained: %w", object, client.ObjectKeyFromObject(object), err)
+	}
+	return nil
+}

@@ -1,0 +1,113 @@
+package tenantcontrolplane
+
+import (
+	"context"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
+	"github.com/teapot-cloud/teapot/controllers/tenant"
+	"github.com/teapot-cloud/teapot/controlplane"
+	"github.com/teapot-cloud/teapot/controlplane/inside"
+	"github.com/teapot-cloud/teapot/pki"
+)
+
+// askTenant opens the tenant's session, tells it what should be inside the tenant's
+// cluster, and takes over what it knows. It never waits for the tenant.
+func (s *scope) askTenant(ctx context.Context) error {
+	authorities, own := s.input.Credentials.Authorities, s.input.Credentials.Leaves[pki.Teapot]
+	session, err := s.Tenants.Open(s.input.Owner, tenant.Access{
+		URL:        s.input.MachinesURL(),
+		ServerName: s.input.Endpoint.Host,
+		CA:         authorities.Cluster.Cert,
+		Cert:       own.Cert,
+		Key:        own.Key,
+	})
+	if err != nil {
+		return err
+	}
+	s.observation = session.Observe()
+	if s.wanted, err = s.content(); err != nil {
+		return err
+	}
+	if !s.tcp.Spec.Paused {
+		session.Want(s.wanted)
+	}
+	s.observeTenant(ctx)
+	return nil
+}
+
+// content renders what should be inside the tenant's cluster.
+func (s *scope) content() (*tenant.Content, error) {
+	spec, addons := s.tcp.Spec, s.tcp.Spec.Addons
+	input := inside.Input{
+		ClusterName:      s.input.ClusterName,
+		Version:          spec.Version,
+		ServiceCIDR:      spec.Network.ServiceCIDR,
+		PodCIDR:          spec.Network.PodCIDR,
+		DNSDomain:        spec.Network.DNSDomain,
+		EndpointHost:     s.input.Endpoint.Host,
+		EndpointAddress:  s.input.Endpoint.Address,
+		EndpointPort:     s.input.Endpoint.Port,
+		KonnectivityPort: s.input.Endpoint.KonnectivityPort,
+		CACert:           s.input.Credentials.Authorities.Cluster.Cert,
+		CoreDNS:          controlplane.Enabled(addons.CoreDNS),
+		KubeProxy:        controlplane.Enabled(addons.KubeProxy),
+		Konnectivity:     controlplane.Enabled(addons.Konnectivity),
+		Machines:         s.observation.Machines,
+	}
+	objects, err := inside.Render(input)
+	if err != nil {
+		return nil, err
+	}
+	references, err := inside.Unwanted(input)
+	if err != nil {
+		return nil, err
+	}
+	absent := make([]unstructured.Unstructured, len(references))
+	for i, reference := range references {
+		absent[i].SetGroupVersionKind(reference.GroupVersionKind)
+		absent[i].SetNamespace(reference.Namespace)
+		absent[i].SetName(reference.Name)
+	}
+	return tenant.NewContent(objects, absent)
+}
+
+// observeTenant turns the session's observation into conditions.
+func (s *scope) observeTenant(ctx context.Context) {
+	seen := s.observation
+	switch {
+	case seen.Answered:
+		s.setTrue(teapotv1.APIServerReadyCondition, "an authenticated request to %s was answered", s.input.MachinesURL())
+	case seen.DatastoreDown:
+		s.setFalse(teapotv1.DatastoreReadyCondition, teapotv1.ReasonNoQuorum, "the API server is alive but cannot read from etcd")
+		s.setFalse(teapotv1.APIServerReadyCondition, teapotv1.ReasonNotAnswering, "the API server at %s is alive but does not answer requests that read from etcd", s.input.MachinesURL())
+	case s.deployment.Status.ReadyReplicas == 0:
+		reason, message := s.ailment(ctx, controlplane.ControlPlaneName)
+		s.setFalse(teapotv1.APIServerReadyCondition, reason, "no control-plane pod is ready%s", message)
+	default:
+		s.requeueAfter(pollInterval)
+		s.setFalse(teapotv1.APIServerReadyCondition, teapotv1.ReasonNotAnswering,
+			"pods are ready but %s does not answer the manager; check that the address and port are reachable from the management cluster", s.input.MachinesURL())
+	}
+
+	switch {
+	case seen.Applied == s.wanted.Hash:
+		s.setTrue(teapotv1.AddonsReadyCondition, "%s", s.addonsMessage())
+	case seen.ApplyError != "":
+		s.setFalse(teapotv1.AddonsReadyCondition, teapotv1.ReasonApplyFailed, "%s", seen.ApplyError)
+	case !seen.Answered:
+		s.setFalse(teapotv1.AddonsReadyCondition, teapotv1.ReasonWaitingForAPIServer, "waiting for the API server")
+	default:
+		s.setFalse(teapotv1.AddonsReadyCondition, teapotv1.ReasonApplying, "objects inside the tenant's cluster are being applied")
+	}
+}
+
+func (s *scope) addonsMessage() string {
+	message := fmt.Sprintf("%d objects are applied inside the tenant's cluster", len(s.wanted.Objects))
+	if !s.observation.Machines {
+		message += "; Deployments stand at 0 replicas until there is a machine"
+	}
+	return message
+}

@@ -1,0 +1,136 @@
+package tenantcontrolplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"golang.org/x/sync/errgroup"
+
+	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
+	"github.com/teapot-cloud/teapot/controllers/apply"
+	"github.com/teapot-cloud/teapot/controllers/tenant"
+	"github.com/teapot-cloud/teapot/controlplane"
+)
+
+// scope is one reconcile of one control plane: the object, what the phases found out,
+// and what the planner is given.
+type scope struct {
+	*Reconciler
+	tcp    *teapotv1.TenantControlPlane
+	before *teapotv1.TenantControlPlane
+	input  controlplane.Input
+	now    time.Time
+
+	service     *corev1.Service
+	statefulSet *appsv1.StatefulSet
+	deployment  *appsv1.Deployment
+	observation tenant.Observation
+	wanted      *tenant.Content
+
+	// requeue is the shortest time after which a phase wants to be run again.
+	requeue time.Duration
+}
+
+func (r *Reconciler) newScope(tcp *teapotv1.TenantControlPlane) *scope {
+	owner := types.NamespacedName{Namespace: tcp.Namespace, Name: tcp.Name}
+	return &scope{
+		Reconciler: r,
+		tcp:        tcp,
+		before:     tcp.DeepCopy(),
+		now:        r.Clock.Now(),
+		input: controlplane.Input{
+			Owner:       owner,
+			UID:         tcp.UID,
+			ClusterName: clusterName(tcp),
+			Spec:        tcp.Spec,
+			Settings:    r.Settings,
+		},
+	}
+}
+
+// clusterName is the name of the owning Cluster, or else that of the control plane.
+func clusterName(tcp *teapotv1.TenantControlPlane) string {
+	for _, reference := range tcp.OwnerReferences {
+		group, err := schema.ParseGroupVersion(reference.APIVersion)
+		if err == nil && group.Group == clusterv1.GroupVersion.Group && reference.Kind == clusterv1.ClusterKind {
+			return reference.Name
+		}
+	}
+	return tcp.Name
+}
+
+func (s *scope) requeueAfter(d time.Duration) {
+	if s.requeue == 0 || d < s.requeue {
+		s.requeue = d
+	}
+}
+
+// apply applies objects side by side. While the control plane is paused it only reads.
+func (s *scope) apply(ctx context.Context, force bool, objects ...client.Object) error {
+	applier := apply.Applier{Client: s.Client, ReadOnly: s.tcp.Spec.Paused}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(8)
+	for _, object := range objects {
+		group.Go(func() error { return applier.Apply(ctx, object, apply.Options{Force: force}) })
+	}
+	return group.Wait()
+}
+
+// set writes a condition. The message of one that has not changed otherwise is kept only
+// if it is the same, and then the API server is not written to.
+func (s *scope) set(kind string, status metav1.ConditionStatus, reason, format string, args ...any) {
+	message := format
+	if len(args) > 0 {
+		message = fmt.Sprintf(format, args...)
+	}
+	meta.SetStatusCondition(&s.tcp.Status.Conditions, metav1.Condition{
+		Type: kind, Status: status, Reason: reason, Message: message,
+		ObservedGeneration: s.tcp.Generation,
+		LastTransitionTime: metav1.NewTime(s.now),
+	})
+}
+
+func (s *scope) setTrue(kind, format string, args ...any) {
+	s.set(kind, metav1.ConditionTrue, teapotv1.ReasonReady, format, args...)
+}
+
+func (s *scope) setFalse(kind, reason, format string, args ...any) {
+	s.set(kind, metav1.ConditionFalse, reason, format, args...)
+}
+
+// patchStatus writes the status once, if it changed.
+func (s *scope) patchStatus(ctx context.Context) error {
+	if apiequality.Semantic.DeepEqual(s.before.Status, s.tcp.Status) {
+		return nil
+	}
+	if err := s.Client.Status().Patch(ctx, s.tcp, client.MergeFrom(s.before)); err != nil {
+		return client.IgnoreNotFound(fmt.Errorf("writing the status of TenantControlPlane %s: %w", s.input.Owner, err))
+	}
+	return nil
+}
+
+// conclude turns the end of the phases into conditions and a result.
+func (s *scope) conclude(ctx context.Context, failure error) (ctrl.Result, error) {
+	var wait waiting
+	if errors.As(failure, &wait) {
+		failure = nil
+		if wait.after > 0 {
+			s.requeueAfter(wait.after)
+		}
+	}
+	s.summarize(ctx, failure)
+	return ctrl.Result{RequeueAfter: s.requeue}, failure
+}

@@ -1,0 +1,128 @@
+package tenantcontrolplane
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
+	"github.com/teapot-cloud/teapot/controlplane"
+)
+
+// patience is how long pods may take to start before it is asked what ails them.
+const patience = 5 * time.Second
+
+// ensureWorkloads applies everything that runs, etcd and the control plane at once. What
+// the pods mount goes first: a pod that finds its Secret missing waits for the kubelet's
+// next try.
+func (s *scope) ensureWorkloads(ctx context.Context) error {
+	objects, err := controlplane.Workloads(s.input)
+	if err != nil {
+		s.setFalse(teapotv1.APIServerReadyCondition, teapotv1.ReasonUnsupportedVersion, "%v", err)
+		return waiting{}
+	}
+	var mounted, running []client.Object
+	for _, object := range objects {
+		switch typed := object.(type) {
+		case *appsv1.StatefulSet:
+			s.statefulSet = typed
+			running = append(running, typed)
+		case *appsv1.Deployment:
+			s.deployment = typed
+			running = append(running, typed)
+		case *policyv1.PodDisruptionBudget:
+			running = append(running, typed)
+		default:
+			mounted = append(mounted, typed)
+		}
+	}
+	if err := s.apply(ctx, true, mounted...); err != nil {
+		return err
+	}
+	if err := s.apply(ctx, true, running...); err != nil {
+		return err
+	}
+	if err := s.prune(ctx, objects); err != nil {
+		return err
+	}
+	s.observeWorkloads(ctx)
+	return nil
+}
+
+// prune deletes what an earlier plan named and this one does not.
+func (s *scope) prune(ctx context.Context, planned []client.Object) error {
+	if s.tcp.Spec.Paused {
+		return nil
+	}
+	wanted := map[string]bool{}
+	for _, object := range planned {
+		wanted[fmt.Sprintf("%T/%s", object, object.GetName())] = true
+	}
+	for _, candidate := range controlplane.Optional(s.input) {
+		if wanted[fmt.Sprintf("%T/%s", candidate, candidate.GetName())] {
+			continue
+		}
+		err := s.Client.Get(ctx, client.ObjectKeyFromObject(candidate), candidate)
+		if err == nil {
+			err = s.Client.Delete(ctx, candidate)
+		}
+		if client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("deleting %T %s, which is no longer wanted: %w", candidate, client.ObjectKeyFromObject(candidate), err)
+		}
+	}
+	return nil
+}
+
+// observeWorkloads turns what the management cluster says of the pods into status.
+func (s *scope) observeWorkloads(ctx context.Context) {
+	status, deployment, etcd := &s.tcp.Status, s.deployment.Status, s.statefulSet.Status
+	status.Replicas, status.ReadyReplicas = deployment.Replicas, deployment.ReadyReplicas
+	status.UpdatedReplicas, status.AvailableReplicas = deployment.UpdatedReplicas, deployment.AvailableReplicas
+	status.Selector = controlplane.PodSelector(s.input.Owner)
+	status.EtcdReadyMembers = etcd.ReadyReplicas
+
+	if s.rolledOut() {
+		status.Version = s.tcp.Spec.Version
+	}
+
+	members := controlplane.DesiredScale(s.tcp.Spec).EtcdMembers
+	switch quorum := controlplane.EtcdQuorum(members); {
+	case etcd.ReadyReplicas >= quorum:
+		s.setTrue(teapotv1.DatastoreReadyCondition, "%d of %d etcd members are ready", etcd.ReadyReplicas, members)
+	default:
+		reason, message := s.ailment(ctx, controlplane.EtcdName)
+		s.setFalse(teapotv1.DatastoreReadyCondition, reason, "%d of %d etcd members are ready, %d are needed%s", etcd.ReadyReplicas, members, quorum, message)
+	}
+}
+
+// rolledOut says whether every replica is of the newest specification.
+func (s *scope) rolledOut() bool {
+	d := s.deployment
+	want := controlplane.DesiredScale(s.tcp.Spec).Replicas
+	return d.Status.ObservedGeneration >= d.Generation &&
+		d.Status.UpdatedReplicas == want && d.Status.Replicas == want && d.Status.AvailableReplicas == want
+}
+
+// ailment says why pods are not ready, in the words of the scheduler or the kubelet. It
+// asks the API server only about pods that had time to start.
+func (s *scope) ailment(ctx context.Context, component string) (reason, message string) {
+	s.requeueAfter(patience)
+	if created := s.deployment.CreationTimestamp; created.IsZero() || s.now.Sub(created.Time) < patience {
+		return teapotv1.ReasonWaitingForPods, ""
+	}
+	pods := &corev1.PodList{}
+	if err := s.Live.List(ctx, pods, client.InNamespace(s.input.Namespace()),
+		client.MatchingLabels{teapotv1.ComponentLabel: component}); err != nil {
+		return teapotv1.ReasonWaitingForPods, "; the pods could not be listed: " + err.Error()
+	}
+	problem, found := controlplane.PodProblem(pods.Items)
+	if !found {
+		return teapotv1.ReasonWaitingForPods, ""
+	}
+	return problem.Reason, "; " + problem.Message
+}

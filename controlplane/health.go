@@ -1,0 +1,71 @@
+package controlplane
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
+)
+
+// PodSelector selects the control-plane pods, in the form of the scale subresource.
+func PodSelector(owner types.NamespacedName) string {
+	return labels.SelectorFromSet(ComponentLabels(owner, ControlPlaneName)).String()
+}
+
+// Optional lists the objects of the control plane's own namespace that some specs ask for
+// and others do not. What of it a plan does not name is deleted.
+func Optional(in Input) []client.Object {
+	budget := func(name string) client.Object { return &policyv1.PodDisruptionBudget{ObjectMeta: in.meta(name)} }
+	return []client.Object{
+		budget(ControlPlaneName),
+		budget(EtcdName),
+		&corev1.Secret{ObjectMeta: in.meta(ContainerKonnectivityServer)},
+	}
+}
+
+// Problem is why pods do not run; Reason is one of the API's reasons.
+type Problem struct{ Reason, Message string }
+
+// waitingReasons are what the kubelet says of a container that will not start by waiting
+// (pkg/kubelet/images/types.go and pkg/kubelet/kuberuntime, v1.36).
+var waitingReasons = []string{
+	"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError",
+	"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "CrashLoopBackOff",
+}
+
+// PodProblem finds the first problem among pods, by the pods' names.
+func PodProblem(pods []corev1.Pod) (Problem, bool) {
+	pods = slices.Clone(pods)
+	slices.SortFunc(pods, func(a, b corev1.Pod) int { return strings.Compare(a.Name, b.Name) })
+	for _, pod := range pods {
+		for _, condition := range pod.Status.Conditions {
+			if condition.Type == corev1.PodScheduled && condition.Status == corev1.ConditionFalse {
+				reason := teapotv1.ReasonPodsFailing
+				if strings.Contains(condition.Message, "PersistentVolumeClaim") {
+					reason = teapotv1.ReasonWaitingForStorage
+				}
+				return Problem{reason, fmt.Sprintf("pod %s cannot be scheduled: %s", pod.Name, condition.Message)}, true
+			}
+		}
+		for _, status := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
+			if waiting := status.State.Waiting; waiting != nil && slices.Contains(waitingReasons, waiting.Reason) {
+				message := fmt.Sprintf("pod %s, container %s: %s", pod.Name, status.Name, waiting.Reason)
+				if waiting.Message != "" {
+					message += ": " + waiting.Message
+				}
+				if last := status.LastTerminationState.Terminated; last != nil {
+					message += fmt.Sprintf(" (it ended with exit code %d; kubectl logs -n %s %s -c %s --previous)", last.ExitCode, pod.Namespace, pod.Name, status.Name)
+				}
+				return Problem{teapotv1.ReasonPodsFailing, message}, true
+			}
+		}
+	}
+	return Problem{}, false
+}

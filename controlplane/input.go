@@ -1,0 +1,93 @@
+package controlplane
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
+)
+
+// DefaultImageRepository is where upstream publishes its images.
+const DefaultImageRepository = "registry.k8s.io"
+
+// Input is all that the objects of a control plane are made from.
+type Input struct {
+	// Owner is the TenantControlPlane, and UID its UID.
+	Owner types.NamespacedName
+	UID   types.UID
+	// ClusterName is the name of the owning Cluster, or else that of the control plane.
+	ClusterName string
+	Spec        teapotv1.TenantControlPlaneSpec
+	// Settings are the operator's, the same for every control plane.
+	Settings Settings
+
+	// Endpoint and EtcdClientIP are known once the Services exist (see Base).
+	Endpoint     Endpoint
+	EtcdClientIP string
+	// Credentials are known once the names above are.
+	Credentials Credentials
+}
+
+// Settings are what the operator who runs the manager decides for all control planes.
+type Settings struct {
+	// ImageRepository is registry.k8s.io or a mirror with the same paths.
+	ImageRepository string
+	// NodePortAddress is the address of NodePort endpoints whose control plane names
+	// no host; empty to take one from the management cluster's nodes.
+	NodePortAddress string
+}
+
+// Namespace is the control plane's own namespace.
+func (in Input) Namespace() string { return Namespace(in.Owner) }
+
+// Konnectivity says whether konnectivity is asked for.
+func (in Input) Konnectivity() bool { return Enabled(in.Spec.Addons.Konnectivity) }
+
+// Enabled says whether an add-on is asked for; the default is yes.
+func Enabled(addon teapotv1.AddonSpec) bool { return addon.Enabled == nil || *addon.Enabled }
+
+// Scale is how many of everything a control plane should run.
+type Scale struct {
+	// Replicas is the number of control-plane pods.
+	Replicas int32
+	// EtcdMembers is the number of etcd pods.
+	EtcdMembers int32
+}
+
+// DesiredScale is the one place where the size of everything is decided.
+func DesiredScale(spec teapotv1.TenantControlPlaneSpec) Scale {
+	scale := Scale{Replicas: 1, EtcdMembers: 1}
+	if spec.Replicas != nil {
+		scale.Replicas = *spec.Replicas
+	}
+	if spec.Datastore.Etcd.Members > 0 {
+		scale.EtcdMembers = spec.Datastore.Etcd.Members
+	}
+	return scale
+}
+
+// resources merges what the spec asks for over the defaults.
+func resources(defaults corev1.ResourceRequirements, spec teapotv1.ComponentSpec) corev1.ResourceRequirements {
+	merged := corev1.ResourceRequirements{Requests: defaults.Requests.DeepCopy(), Limits: defaults.Limits.DeepCopy()}
+	set := func(list *corev1.ResourceList, amounts teapotv1.ResourceAmounts) {
+		if *list == nil && (amounts.CPU != nil || amounts.Memory != nil) {
+			*list = corev1.ResourceList{}
+		}
+		if amounts.CPU != nil {
+			(*list)[corev1.ResourceCPU] = *amounts.CPU
+		}
+		if amounts.Memory != nil {
+			(*list)[corev1.ResourceMemory] = *amounts.Memory
+		}
+	}
+	set(&merged.Requests, spec.Resources.Requests)
+	set(&merged.Limits, spec.Resources.Limits)
+	// A limit below the default request would be refused by the API server: who sets
+	// only a limit means a request of no more than it.
+	for name, limit := range merged.Limits {
+		if request, ok := merged.Requests[name]; ok && request.Cmp(limit) > 0 {
+			merged.Requests[name] = limit
+		}
+	}
+	return merged
+}

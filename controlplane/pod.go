@@ -1,0 +1,284 @@
+package controlplane
+
+import (
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/teapot-cloud/teapot/konnectivity"
+)
+
+// Where things are mounted. A container sees its own Secret and no other.
+const (
+	credentialsDir = "/etc/kubernetes/pki"
+	egressDir      = "/etc/kubernetes/egress"
+	egressFile     = "egress.yaml"
+	udsDir         = "/run/konnectivity"
+	// konnectivitySocket is in a volume in memory that only this pod's containers see.
+	konnectivitySocket = udsDir + "/konnectivity-server.socket"
+	etcdDataDir        = "/var/lib/etcd"
+)
+
+// user is the UID and GID of every container: "nonroot" of distroless images, the one
+// that upstream's CoreDNS and konnectivity images run as.
+const user int64 = 65532
+
+// credentialsHashAnnotation rolls the pods when a file changes that its component reads
+// only once, at start.
+const credentialsHashAnnotation = "teapot.dev/credentials-hash"
+
+// Deployment renders the control-plane pods: one pod per replica with every component in
+// it, so that nothing can crash-loop at start (each container starts when the one before
+// it answers) and the API server outlives its clients at the end. Restartable init
+// containers: https://kubernetes.io/docs/concepts/workloads/pods/sidecar-containers/
+func Deployment(in Input) (*appsv1.Deployment, error) {
+	images, err := ImagesFor(in.Settings.ImageRepository, in.Spec.Version)
+	if err != nil {
+		return nil, err
+	}
+	pod := podSpec(in, ControlPlaneName)
+	if in.Konnectivity() {
+		pod.InitContainers = append(pod.InitContainers, konnectivityContainer(in, images.KonnectivityServer))
+		pod.Volumes = append(pod.Volumes, secretVolume(ContainerKonnectivityServer),
+			corev1.Volume{Name: "konnectivity-uds", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{
+				Medium: corev1.StorageMediumMemory, SizeLimit: ptr.To(resource.MustParse("1Mi")),
+			}}})
+	}
+	pod.InitContainers = append(pod.InitContainers, apiServerContainer(in, images.APIServer))
+	pod.Containers = []corev1.Container{
+		controllerManagerContainer(in, images.ControllerManager),
+		schedulerContainer(in, images.Scheduler),
+	}
+	pod.Volumes = append(pod.Volumes,
+		secretVolume(ContainerAPIServer), secretVolume(ContainerControllerManager), secretVolume(ContainerScheduler),
+		corev1.Volume{Name: "egress", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{
+			LocalObjectReference: corev1.LocalObjectReference{Name: ContainerAPIServer},
+		}}},
+	)
+	hash, err := in.Credentials.restartHash(in)
+	if err != nil {
+		return nil, err
+	}
+	labels := ComponentLabels(in.Owner, ControlPlaneName)
+	return &appsv1.Deployment{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "apps/v1", Kind: "Deployment"},
+		ObjectMeta: in.meta(ControlPlaneName),
+		Spec: appsv1.DeploymentSpec{
+			Replicas:             ptr.To(DesiredScale(in.Spec).Replicas),
+			Selector:             &metav1.LabelSelector{MatchLabels: labels},
+			RevisionHistoryLimit: ptr.To[int32](2),
+			// Surge first: the old replica serves until the new one answers.
+			Strategy: appsv1.DeploymentStrategy{
+				Type: appsv1.RollingUpdateDeploymentStrategyType,
+				RollingUpdate: &appsv1.RollingUpdateDeployment{
+					MaxUnavailable: ptr.To(intstr.FromInt32(0)), MaxSurge: ptr.To(intstr.FromInt32(1)),
+				},
+			},
+			Template: corev1.PodTemplateSpec{
+				ObjectMeta: metav1.ObjectMeta{Labels: labels, Annotations: map[string]string{
+					credentialsHashAnnotation: hash,
+					// kubectl logs and exec mean the API server unless told otherwise.
+					"kubectl.kubernetes.io/default-container": ContainerAPIServer,
+				}},
+				Spec: pod,
+			},
+		},
+	}, nil
+}
+
+// DisruptionBudget keeps voluntary disruptions from taking more than one replica. It is
+// nil for a single replica, whose node could otherwise never be drained.
+func DisruptionBudget(in Input, component string, size int32) client.Object {
+	if size < 2 {
+		return nil
+	}
+	return &policyv1.PodDisruptionBudget{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "policy/v1", Kind: "PodDisruptionBudget"},
+		ObjectMeta: in.meta(component),
+		Spec: policyv1.PodDisruptionBudgetSpec{
+			MaxUnavailable: ptr.To(intstr.FromInt32(1)),
+			Selector:       &metav1.LabelSelector{MatchLabels: ComponentLabels(in.Owner, component)},
+		},
+	}
+}
+
+// podSpec is what the pods of both components share.
+func podSpec(in Input, component string) corev1.PodSpec {
+	return corev1.PodSpec{
+		ServiceAccountName:           component,
+		AutomountServiceAccountToken: ptr.To(false),
+		EnableServiceLinks:           ptr.To(false),
+		RuntimeClassName:             in.Spec.RuntimeClassName,
+		SecurityContext: &corev1.PodSecurityContext{
+			RunAsNonRoot: ptr.To(true), RunAsUser: ptr.To(user), RunAsGroup: ptr.To(user), FSGroup: ptr.To(user),
+			// A volume that belongs to the group already need not be walked at each start.
+			FSGroupChangePolicy: ptr.To(corev1.FSGroupChangeOnRootMismatch),
+			SeccompProfile:      &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+		},
+		TopologySpreadConstraints: []corev1.TopologySpreadConstraint{{
+			MaxSkew: 1, TopologyKey: corev1.LabelHostname, WhenUnsatisfiable: corev1.ScheduleAnyway,
+			LabelSelector: &metav1.LabelSelector{MatchLabels: ComponentLabels(in.Owner, component)},
+		}},
+	}
+}
+
+func secretVolume(name string) corev1.Volume {
+	return corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{
+		SecretName: name,
+		// Read by the owner and the pod's group, by nobody else.
+		DefaultMode: ptr.To[int32](0o440),
+	}}}
+}
+
+func container(name, image string, command []string, resources corev1.ResourceRequirements) corev1.Container {
+	return corev1.Container{
+		Name: name, Image: image, Command: command, Resources: resources,
+		// Never Always: a control plane must start while its registry is away.
+		ImagePullPolicy: corev1.PullIfNotPresent,
+		SecurityContext: &corev1.SecurityContext{
+			AllowPrivilegeEscalation: ptr.To(false),
+			ReadOnlyRootFilesystem:   ptr.To(true),
+			Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+		},
+		VolumeMounts: []corev1.VolumeMount{{Name: name, MountPath: credentialsDir, ReadOnly: true}},
+	}
+}
+
+func requests(cpu, memory string) corev1.ResourceRequirements {
+	return corev1.ResourceRequirements{Requests: corev1.ResourceList{
+		corev1.ResourceCPU: resource.MustParse(cpu), corev1.ResourceMemory: resource.MustParse(memory),
+	}}
+}
+
+func probe(scheme corev1.URIScheme, port int32, path string, period, timeout, failures int32) *corev1.Probe {
+	return &corev1.Probe{
+		ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{
+			Scheme: scheme, Port: intstr.FromInt32(port), Path: path,
+		}},
+		PeriodSeconds: period, TimeoutSeconds: timeout, FailureThreshold: failures,
+	}
+}
+
+// startUp probes each second, and for five minutes: a busy machine makes a start slow,
+// and a restart in the midst of it would make it slower.
+func startUp(scheme corev1.URIScheme, port int32, path string) *corev1.Probe {
+	return probe(scheme, port, path, 1, 5, 300)
+}
+
+func konnectivityContainer(in Input, image string) corev1.Container {
+	c := container(ContainerKonnectivityServer, image,
+		append([]string{konnectivity.ServerCommand}, konnectivity.Server{
+			Socket:     konnectivitySocket,
+			CertFile:   credential("tls.crt"),
+			KeyFile:    credential("tls.key"),
+			Kubeconfig: credential("kubeconfig"),
+			AgentPort:  PortKonnectivityAgent,
+			HealthPort: PortKonnectivityHealth,
+			Replicas:   DesiredScale(in.Spec).Replicas,
+		}.Args()...),
+		resources(requests("5m", "32Mi"), in.Spec.Components.KonnectivityServer))
+	c.RestartPolicy = ptr.To(corev1.ContainerRestartPolicyAlways)
+	c.Ports = []corev1.ContainerPort{{Name: "agent", ContainerPort: PortKonnectivityAgent, Protocol: corev1.ProtocolTCP}}
+	c.LivenessProbe = probe(corev1.URISchemeHTTP, PortKonnectivityHealth, konnectivity.ServerHealthPath, 10, 5, 6)
+	c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: "konnectivity-uds", MountPath: udsDir})
+	return c
+}
+
+func apiServerContainer(in Input, image string) corev1.Container {
+	c := container(ContainerAPIServer, image, append([]string{"kube-apiserver"}, apiServerArgs(in)...),
+		resources(requests("40m", "256Mi"), in.Spec.Components.APIServer))
+	c.RestartPolicy = ptr.To(corev1.ContainerRestartPolicyAlways)
+	c.Ports = []corev1.ContainerPort{{Name: "https", ContainerPort: PortAPIServer, Protocol: corev1.ProtocolTCP}}
+	c.StartupProbe = startUp(corev1.URISchemeHTTPS, PortAPIServer, "/readyz")
+	c.ReadinessProbe = probe(corev1.URISchemeHTTPS, PortAPIServer, "/readyz", 3, 5, 2)
+	// livez without etcd: restarting the API server does not bring etcd back.
+	c.LivenessProbe = probe(corev1.URISchemeHTTPS, PortAPIServer, "/livez?exclude=etcd", 10, 10, 6)
+	// Upstream's image gives the binary this file capability: without it in the bounding
+	// set the kernel refuses to start the binary as an ordinary user.
+	c.SecurityContext.Capabilities.Add = []corev1.Capability{"NET_BIND_SERVICE"}
+	c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: "egress", MountPath: egressDir, ReadOnly: true})
+	if in.Konnectivity() {
+		c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: "konnectivity-uds", MountPath: udsDir})
+	}
+	return c
+}
+
+func controllerManagerContainer(in Input, image string) corev1.Container {
+	c := container(ContainerControllerManager, image, append([]string{"kube-controller-manager"}, controllerManagerArgs(in)...),
+		resources(requests("10m", "64Mi"), in.Spec.Components.ControllerManager))
+	c.StartupProbe = startUp(corev1.URISchemeHTTPS, PortControllerManager, "/healthz")
+	c.LivenessProbe = probe(corev1.URISchemeHTTPS, PortControllerManager, "/healthz", 10, 10, 6)
+	return c
+}
+
+func schedulerContainer(in Input, image string) corev1.Container {
+	c := container(ContainerScheduler, image, append([]string{"kube-scheduler"}, schedulerArgs()...),
+		resources(requests("5m", "32Mi"), in.Spec.Components.Scheduler))
+	c.StartupProbe = startUp(corev1.URISchemeHTTPS, PortScheduler, "/healthz")
+	c.LivenessProbe = probe(corev1.URISchemeHTTPS, PortScheduler, "/healthz", 10, 10, 6)
+	return c
+}
+
+// EgressConfigMap renders the API server's egress selector configuration: cluster and
+// control-plane egress go through konnectivity's socket and nowhere else. Without
+// konnectivity nobody listens on the socket, and those calls fail instead of being made
+// from the management cluster.
+func EgressConfigMap(in Input) (*corev1.ConfigMap, error) {
+	socket := konnectivitySocket
+	if !in.Konnectivity() {
+		socket = konnectivity.AbsentSocket
+	}
+	config, err := konnectivity.EgressSelectorConfiguration(socket)
+	if err != nil {
+		return nil, fmt.Errorf("rendering the egress selector configuration: %w", err)
+	}
+	return &corev1.ConfigMap{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
+		ObjectMeta: in.meta(ContainerAPIServer),
+		Data:       map[string]string{egressFile: string(config)},
+	}, nil
+}
+
+// Workloads renders everything that runs and what it reads: etcd and the control plane
+// are applied at once.
+func Workloads(in Input) ([]client.Object, error) {
+	egress, err := EgressConfigMap(in)
+	if err != nil {
+		return nil, err
+	}
+	statefulSet, err := StatefulSet(in)
+	if err != nil {
+		return nil, err
+	}
+	deployment, err := Deployment(in)
+	if err != nil {
+		return nil, err
+	}
+	objects := []client.Object{egress}
+	secrets, err := credentialSecrets(in)
+	if err != nil {
+		return nil, err
+	}
+	for _, secret := range secrets {
+		objects = append(objects, secret)
+	}
+	// etcd first: its volume takes the longest.
+	objects = append(objects, statefulSet, deployment)
+	scale := DesiredScale(in.Spec)
+	for _, budget := range []client.Object{
+		DisruptionBudget(in, ControlPlaneName, scale.Replicas),
+		DisruptionBudget(in, EtcdName, scale.EtcdMembers),
+	} {
+		if budget != nil {
+			objects = append(objects, budget)
+		}
+	}
+	return objects, nil
+}
