@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/printers"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -92,11 +93,12 @@ func newCreateControlPlaneCommand(e *environment) *cobra.Command {
 	}
 	flags := cmd.Flags()
 	o.spec.addFlags(cmd)
-	flags.StringVar(&o.dryRun, "dry-run", dryRunNone, `"client" only prints what would be sent, "server" has the API server check it without keeping it`)
+	flags.StringVar(&o.dryRun, "dry-run", dryRunNone, `"client" only prints what would be sent; "server" has the API server check it, and keeps nothing`)
 	flags.Lookup("dry-run").NoOptDefVal = dryRunClient
 	flags.BoolVar(&o.wait, "wait", false, "Wait until the control plane is Ready")
 	flags.DurationVar(&o.timeout, "timeout", defaultTimeout, "How long --wait waits")
 	o.printFlags.AddFlags(cmd)
+	tidyOutputFlags(cmd, "Output `FORMAT`: json, yaml, name, jsonpath=... or go-template=...")
 	_ = cmd.RegisterFlagCompletionFunc("dry-run", cobra.FixedCompletions([]string{dryRunNone, dryRunClient, dryRunServer}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
@@ -108,6 +110,9 @@ func (o *createOptions) Complete(cmd *cobra.Command, args []string) error {
 	namespace, explicit, err := o.namespace()
 	if err != nil {
 		return err
+	}
+	if problems := validation.IsDNS1123Label(args[0]); len(problems) > 0 {
+		return usagef("name %q: must be a DNS label (a-z, 0-9 and '-'), since host names are made from it", args[0])
 	}
 	o.key = types.NamespacedName{Namespace: namespace, Name: args[0]}
 	spec, err := o.spec.spec(cmd.Flags())

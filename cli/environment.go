@@ -3,9 +3,12 @@ package cli
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -15,7 +18,6 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/client-go/rest"
-	"k8s.io/kubectl/pkg/util/templates"
 	"k8s.io/kubectl/pkg/util/term"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -117,14 +119,38 @@ func (e *environment) inContext() string {
 	return ""
 }
 
-// examples formats a command's examples: {teapot} becomes the program's name.
-func (e *environment) examples(text string) string {
-	return templates.Examples(strings.ReplaceAll(text, "{teapot}", e.program))
+// long formats a command's description, which stands indented in the source: {teapot}
+// becomes the program's name.
+func (e *environment) long(text string) string {
+	lines := strings.Split(strings.TrimSpace(strings.ReplaceAll(text, "{teapot}", e.program)), "\n")
+	for i, line := range lines {
+		lines[i] = strings.TrimSpace(line)
+	}
+	return strings.Join(lines, "\n")
 }
 
-// long formats a command's description in the same way.
-func (e *environment) long(text string) string {
-	return templates.LongDesc(strings.ReplaceAll(text, "{teapot}", e.program))
+// examples formats a command's examples in the same way, indented by two.
+func (e *environment) examples(text string) string {
+	lines := strings.Split(e.long(text), "\n")
+	for i, line := range lines {
+		if line != "" {
+			lines[i] = "  " + line
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+// tidyOutputFlags shows -o of kubectl's printing flags and hides its companions, which
+// work all the same.
+func tidyOutputFlags(cmd *cobra.Command, usage string, shown ...string) {
+	cmd.Flags().VisitAll(func(flag *pflag.Flag) {
+		switch flag.Name {
+		case "output":
+			flag.Usage = usage
+		case "allow-missing-template-keys", "show-managed-fields", "template", "label-columns", "show-kind", "no-headers", "show-labels", "sort-by":
+			flag.Hidden = !slices.Contains(shown, flag.Name)
+		}
+	})
 }
 
 // notef writes a line for people to standard error.

@@ -53,6 +53,7 @@ func newGetCommand(e *environment) *cobra.Command {
 	cmdutil.AddLabelSelectorFlagVar(cmd, &o.get.LabelSelector)
 	flags.BoolVarP(&o.get.Watch, "watch", "w", false, "Go on and show changes")
 	flags.BoolVar(&o.get.IgnoreNotFound, "ignore-not-found", false, "It is no error if a named one does not exist")
+	tidyOutputFlags(cmd, "Output `FORMAT`: wide, json, yaml, name, jsonpath=..., go-template=... or custom-columns=...", "no-headers", "show-labels", "sort-by")
 	return cmd
 }
 

@@ -22,8 +22,7 @@ import (
 )
 
 // mergeIntoDefault is the value of --merge without one: the file that kubectl writes to.
-// It cannot be meant as the name of a file.
-const mergeIntoDefault = "\x00"
+const mergeIntoDefault = "default"
 
 // kubeconfigOptions is "kubeconfig".
 type kubeconfigOptions struct {
@@ -67,16 +66,15 @@ func newKubeconfigCommand(e *environment) *cobra.Command {
 		ValidArgsFunction: e.completeNames(1),
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&o.merge, "merge", "", "Merge into FILE, or into the file that kubectl uses if no FILE is given (write --merge=FILE)")
+	flags.StringVar(&o.merge, "merge", "", "Merge into `FILE`; without one, into the file that kubectl uses")
 	flags.Lookup("merge").NoOptDefVal = mergeIntoDefault
-	flags.StringVarP(&o.output, "output", "o", "", "Write to FILE, which then holds this context alone")
-	flags.StringVar(&o.contextName, "context-name", "", "Name of the context (default: the name of the control plane)")
+	flags.StringVarP(&o.output, "output", "o", "", "Write to `FILE`, which then holds this context alone")
+	flags.StringVar(&o.contextName, "context-name", "", "`NAME` of the context (default: the name of the control plane)")
 	flags.BoolVar(&o.setCurrent, "set-current", false, "With --merge: make it the current context")
 	flags.BoolVar(&o.force, "force", false, "Replace a context or file that belongs to another cluster")
 	// These two take the place of kubectl's flags of the same names in this command.
-	flags.StringVar(&o.server, "server", "", "URL to put in place of the API's own address, https://HOST:PORT")
-	flags.StringVar(&o.tlsServerName, "tls-server-name", "", "Name to check the API's certificate against (default with --server: the host that it replaces)")
-	flags.Lookup("merge").DefValue = ""
+	flags.StringVar(&o.server, "server", "", "`URL` to put in place of the API's own address, https://HOST:PORT")
+	flags.StringVar(&o.tlsServerName, "tls-server-name", "", "`NAME` to check the API's certificate against (default with --server: the host that it replaces)")
 	return cmd
 }
 

@@ -3,14 +3,13 @@ package cli
 import (
 	"context"
 	"flag"
-	"io"
+	"log/slog"
 	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/klog/v2"
-	"k8s.io/kubectl/pkg/util/templates"
 )
 
 // Names under which the binary is installed.
@@ -31,10 +30,9 @@ func Main(ctx context.Context, args []string, streams genericiooptions.IOStreams
 	if name == pluginCompleteName {
 		name, rest = pluginName, append([]string{cobra.ShellCompRequestCmd}, rest...)
 	}
-	// client-go reports through klog what the commands report themselves, in words
-	// meant for people; -v brings it back.
-	klog.LogToStderr(false)
-	klog.SetOutput(io.Discard)
+	// client-go logs what the commands report themselves, in words meant for people; -v
+	// brings it back.
+	klog.SetSlogLogger(slog.New(slog.DiscardHandler))
 
 	root := NewCommand(streams, name)
 	root.SetArgs(rest)
@@ -45,17 +43,18 @@ func Main(ctx context.Context, args []string, streams genericiooptions.IOStreams
 // NewCommand builds the command tree. name is how the program was called: as
 // kubectl-teapot, help and messages say "kubectl teapot".
 func NewCommand(streams genericiooptions.IOStreams, name string) *cobra.Command {
-	use, display := programName, programName
 	if name == pluginName {
-		use, display = pluginName, pluginDisplayName
+		return newRoot(newEnvironment(streams, pluginDisplayName), pluginName)
 	}
-	e := newEnvironment(streams, display)
+	return newRoot(newEnvironment(streams, programName), programName)
+}
 
+func newRoot(e *environment, use string) *cobra.Command {
 	root := &cobra.Command{
 		Use:         use,
-		Annotations: map[string]string{cobra.CommandDisplayNameAnnotation: display},
+		Annotations: map[string]string{cobra.CommandDisplayNameAnnotation: e.program},
 		Short:       "Hosted Kubernetes control planes",
-		Long: templates.LongDesc(`
+		Long: e.long(`
 			Teapot runs Kubernetes control planes as pods of a management cluster. Each is a
 			TenantControlPlane (short name: tcp) and a Kubernetes API of its own.
 
@@ -69,22 +68,17 @@ func NewCommand(streams genericiooptions.IOStreams, name string) *cobra.Command 
 
 			# Add it to your kubeconfig as context "acme"
 			{teapot} kubeconfig acme --merge`),
-		SilenceErrors: true,
-		SilenceUsage:  true,
-		// A root that runs makes cobra check its arguments, so that an unknown command
-		// is an error and not a page of help.
-		Args:              cobra.NoArgs,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
 		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return logVerbosity(cmd) },
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
-	root.Args = nil // cobra's own check for a root: "unknown command", with suggestions
-	root.SetIn(streams.In)
-	root.SetOut(streams.Out)
-	root.SetErr(streams.ErrOut)
+	root.SetIn(e.In)
+	root.SetOut(e.Out)
+	root.SetErr(e.ErrOut)
 	root.SetUsageTemplate(usageTemplate)
 	root.SetHelpTemplate(helpTemplate)
-	root.SetHelpCommand(&cobra.Command{Hidden: true})
 
 	e.flags.AddFlags(root.PersistentFlags())
 	root.PersistentFlags().IntP("v", "v", 0, "Verbosity of the log of requests on standard error (6 shows each request)")
@@ -105,7 +99,16 @@ func NewCommand(streams genericiooptions.IOStreams, name string) *cobra.Command 
 	add(lifecycle, newCreateCommand(e), newGetCommand(e), newWaitCommand(e), newDeleteCommand(e))
 	add(access, newKubeconfigCommand(e), newProxyCommand(e))
 	add(other, newVersionCommand(e), newCompletionCommand(e), newOptionsCommand())
+	root.SetHelpCommandGroupID(other)
+	forEach(root, func(cmd *cobra.Command) { cmd.DisableFlagsInUseLine = true })
 	return root
+}
+
+func forEach(cmd *cobra.Command, do func(*cobra.Command)) {
+	do(cmd)
+	for _, child := range cmd.Commands() {
+		forEach(child, do)
+	}
 }
 
 // logVerbosity turns client-go's own log on when -v asks for it.
@@ -119,7 +122,7 @@ func logVerbosity(cmd *cobra.Command) error {
 	if err := flags.Set("v", level.Value.String()); err != nil {
 		return err
 	}
-	klog.LogToStderr(true)
+	klog.ClearLogger()
 	return nil
 }
 
@@ -152,10 +155,10 @@ const usageTemplate = `{{if .HasExample}}Examples:
 {{end}}{{else}}Commands:{{range .Commands}}{{if .IsAvailableCommand}}
   {{rpad .Name .NamePadding}}   {{.Short}}{{end}}{{end}}
 
-{{end}}{{end}}{{if .HasAvailableLocalFlags}}{{with .LocalNonPersistentFlags.FlagUsagesWrapped 100 | trimTrailingWhitespaces}}Options:
-{{.}}
+{{end}}{{end}}{{if and .HasParent .HasAvailableLocalFlags}}Options:
+{{.LocalFlags.FlagUsagesWrapped 100 | trimTrailingWhitespaces}}
 
-{{end}}{{end}}Usage:
+{{end}}Usage:
   {{if .HasAvailableSubCommands}}{{.CommandPath}} <command> [options]{{else}}{{.UseLine}}{{end}}
 {{if .HasAvailableSubCommands}}
 Use "{{.CommandPath}} <command> --help" for more about a command.{{end}}

@@ -190,6 +190,7 @@ func TestLeavesRefuse(t *testing.T) {
 	}{
 		{"a host with a port", func(n *Names) { n.Host = "acme.example.com:6443" }, `"acme.example.com:6443"`},
 		{"an address that is a name", func(n *Names) { n.Address = "acme" }, `"acme" is not an IP address`},
+		{"an address of etcd that is a name", func(n *Names) { n.EtcdAddress = "etcd" }, `"etcd" is not an IP address`},
 		{"a further name that is none", func(n *Names) { n.SubjectAltNames = []string{"a_b"} }, `"a_b"`},
 		{"a wildcard inside a name", func(n *Names) { n.SubjectAltNames = []string{"a.*.b"} }, `"a.*.b"`},
 		{"a bad range of Services", func(n *Names) { n.ServiceCIDR = "10.96.0.0" }, "certificate apiserver"},

@@ -78,9 +78,9 @@ func (n Names) etcdServer() []string {
 	return append(append([]string{localhost, loopback, loopbackV6, n.EtcdAddress}, n.service(n.EtcdService)...), n.members()...)
 }
 
-// etcdPeer returns the names by which members reach one another. Each is spelt out: a
-// member accepts a peer whose address is what one of the names in the peer's certificate
-// resolves to, and for a wildcard it would have to look the address up backwards.
+// etcdPeer returns the names by which members reach one another. Each is spelt out: of a
+// wildcard, a member that checks where its peer calls from can make nothing unless that
+// address resolves back to a name.
 // https://etcd.io/docs/v3.6/op-guide/security/#notes-for-tls-authentication
 func (n Names) etcdPeer() []string {
 	return append([]string{localhost, loopback, loopbackV6}, n.members()...)

@@ -34,7 +34,7 @@ type TenantControlPlane struct {
 	Spec TenantControlPlaneSpec `json:"spec"`
 	// status is what was observed. It may be lost and is rebuilt.
 	// +optional
-	Status TenantControlPlaneStatus `json:"status,omitempty"`
+	Status TenantControlPlaneStatus `json:"status,omitempty,omitzero"`
 }
 
 // TenantControlPlaneList is a list of TenantControlPlanes.
@@ -47,13 +47,16 @@ type TenantControlPlaneList struct {
 }
 
 // TenantControlPlaneSpec is what is wanted of a control plane.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.endpoint) || !has(self.endpoint.konnectivityPort) || !has(self.addons) || !has(self.addons.konnectivity) || !has(self.addons.konnectivity.enabled) || self.addons.konnectivity.enabled",fieldPath=".endpoint.konnectivityPort",message="has no meaning without konnectivity; leave it out, or set spec.addons.konnectivity.enabled to true"
 type TenantControlPlaneSpec struct {
 	// version is the Kubernetes version of the control plane, with a leading v, for
 	// example v1.36.3. This Teapot runs v1.35 and v1.36.
 	// +required
-	// +kubebuilder:validation:Pattern=`^v[0-9]+\.[0-9]+\.[0-9]+$`
 	// +kubebuilder:validation:MaxLength=16
-	// +kubebuilder:validation:XValidation:rule="self.matches('^v1[.](35|36)[.]')",message="version: this Teapot runs Kubernetes v1.35 and v1.36; ask for one of these, for example v1.36.3"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^v[0-9]+([.](0|[1-9][0-9]*)){2}$')",message="must be a released version of Kubernetes in the form vMAJOR.MINOR.PATCH, for example v1.36.3"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^v[0-9]+([.](0|[1-9][0-9]*)){2}$') || self.matches('^v1[.](35|36)[.]')",message="this Teapot runs Kubernetes v1.35 and v1.36; ask for one of these, for example v1.36.3"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^v1([.][0-9]{1,9}){2}$') || !oldSelf.matches('^v1([.][0-9]{1,9}){2}$') || int(self.split('.')[1]) == int(oldSelf.split('.')[1]) || int(self.split('.')[1]) == int(oldSelf.split('.')[1]) + 1",messageExpression="'cannot go from ' + oldSelf + ' to ' + self + ': etcd data is not readable by an older minor version and upgrades go one minor at a time; ask for a version of the same minor or the next'",message="cannot go back to an older minor version, nor skip one; ask for a version of the same minor or the next"
 	Version string `json:"version"`
 
 	// replicas is the number of control-plane pods, each with a kube-apiserver, a
@@ -67,34 +70,33 @@ type TenantControlPlaneSpec struct {
 	// endpoint is how the tenant's machines and users reach the API.
 	// +optional
 	// +kubebuilder:default={}
-	Endpoint EndpointSpec `json:"endpoint,omitempty"`
+	Endpoint EndpointSpec `json:"endpoint,omitempty,omitzero"`
 
 	// network is the tenant cluster's own addressing. It cannot be changed later.
 	// +optional
 	// +kubebuilder:default={}
-	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="network: cannot be changed after creation; make a new control plane"
-	Network NetworkSpec `json:"network,omitempty"`
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="cannot be changed after creation; make a new control plane"
+	Network NetworkSpec `json:"network,omitempty,omitzero"`
 
 	// datastore is where the tenant's state is kept.
 	// +optional
 	// +kubebuilder:default={}
-	Datastore DatastoreSpec `json:"datastore,omitempty"`
+	Datastore DatastoreSpec `json:"datastore,omitempty,omitzero"`
 
 	// components holds settings of the single components.
 	// +optional
-	Components ComponentsSpec `json:"components,omitempty"`
+	Components ComponentsSpec `json:"components,omitempty,omitzero"`
 
 	// addons are what Teapot installs inside the tenant's cluster.
 	// +optional
 	// +kubebuilder:default={}
-	Addons AddonsSpec `json:"addons,omitempty"`
+	Addons AddonsSpec `json:"addons,omitempty,omitzero"`
 
 	// runtimeClassName is the RuntimeClass of the management cluster under which the
 	// control-plane and etcd pods run, for example kata. Default: the node's own runtime.
 	// +optional
-	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="must be the name of a RuntimeClass (lower-case letters, digits, '-' and '.'), for example kata; leave it out for the default"
 	RuntimeClassName *string `json:"runtimeClassName,omitempty"`
 
 	// deletionPolicy says what becomes of the tenant's data when this object is
@@ -133,11 +135,11 @@ const (
 
 // EndpointSpec is how the tenant's machines and users reach the API.
 //
-// +kubebuilder:validation:XValidation:rule="self.type != 'NodePort' || !has(self.port) || (self.port >= 30000 && self.port <= 32767)",message="endpoint.port: must be between 30000 and 32767 for type NodePort (the range of node ports); leave it out to have one chosen"
-// +kubebuilder:validation:XValidation:rule="self.type != 'NodePort' || !has(self.konnectivityPort) || (self.konnectivityPort >= 30000 && self.konnectivityPort <= 32767)",message="endpoint.konnectivityPort: must be between 30000 and 32767 for type NodePort (the range of node ports); leave it out to have one chosen"
-// +kubebuilder:validation:XValidation:rule="!has(self.port) || !has(self.konnectivityPort) || self.port != self.konnectivityPort",message="endpoint.konnectivityPort: must differ from endpoint.port"
-// +kubebuilder:validation:XValidation:rule="self.type != 'ClusterIP' || !has(self.host)",message="endpoint.host: cannot be set for type ClusterIP, whose address is that of its Service; leave it out, or use NodePort or LoadBalancer"
-// +kubebuilder:validation:XValidation:rule="self.type == oldSelf.type",message="endpoint.type: cannot be changed after creation, since machines know the old address; make a new control plane"
+// +kubebuilder:validation:XValidation:rule="!has(self.type) || self.type != 'NodePort' || !has(self.port) || (self.port >= 30000 && self.port <= 32767)",fieldPath=".port",message="must be between 30000 and 32767 for type NodePort (the range of node ports); leave it out to have one chosen"
+// +kubebuilder:validation:XValidation:rule="!has(self.type) || self.type != 'NodePort' || !has(self.konnectivityPort) || (self.konnectivityPort >= 30000 && self.konnectivityPort <= 32767)",fieldPath=".konnectivityPort",message="must be between 30000 and 32767 for type NodePort (the range of node ports); leave it out to have one chosen"
+// +kubebuilder:validation:XValidation:rule="!has(self.type) || (has(self.port) ? self.port : (self.type == 'NodePort' ? 0 : 6443)) != (has(self.konnectivityPort) ? self.konnectivityPort : (self.type == 'NodePort' ? -1 : 8132))",fieldPath=".konnectivityPort",message="must differ from spec.endpoint.port (left out, they are 8132 and 6443); choose another port for one of them"
+// +kubebuilder:validation:XValidation:rule="!has(self.type) || self.type != 'ClusterIP' || !has(self.host)",fieldPath=".host",message="cannot be set for type ClusterIP, whose address is that of its Service; leave it out, or use type NodePort or LoadBalancer"
+// +kubebuilder:validation:XValidation:rule="has(self.type) == has(oldSelf.type) && (!has(self.type) || self.type == oldSelf.type)",fieldPath=".type",message="cannot be changed after creation, since machines know the old address; make a new control plane"
 type EndpointSpec struct {
 	// type is the kind of Service. NodePort and LoadBalancer are for control planes
 	// with machines; ClusterIP is reached from inside the management cluster only.
@@ -150,9 +152,9 @@ type EndpointSpec struct {
 	// address of a node of the management cluster, kept once chosen; for LoadBalancer the address that
 	// the load balancer gives.
 	// +optional
-	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:XValidation:rule="isIP(self) || (self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$') && !self.matches('^[0-9.]+$'))",message="endpoint.host: must be an IP address or a DNS name in lower case, without scheme and port"
+	// +kubebuilder:validation:XValidation:rule="isIP(self) || (self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$') && !self.matches('^[0-9.]+$'))",message="must be an IP address or a DNS name in lower case, without scheme and port; the port is spec.endpoint.port"
+	// +kubebuilder:validation:XValidation:rule="!isIP(self) || ip(self).isGlobalUnicast()",message="must be an address that machines can dial, not an unspecified, loopback, link-local or multicast one"
 	Host string `json:"host,omitempty"`
 
 	// port is the port of the API: a node port for NodePort (default: one is chosen),
@@ -174,43 +176,41 @@ type EndpointSpec struct {
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=32
-	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=253
-	// +kubebuilder:validation:XValidation:rule="self.all(n, isIP(n) || n.matches('^([*][.])?[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$'))",message="endpoint.subjectAltNames: each must be an IP address or a DNS name in lower case"
+	// +kubebuilder:validation:XValidation:rule="self.all(n, isIP(n) || (n.matches('^([*][.])?[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$') && !n.matches('^[0-9.]+$')))",message="each must be an IP address or a DNS name in lower case, without scheme and port; a name may begin with '*.'"
 	SubjectAltNames []string `json:"subjectAltNames,omitempty"`
 }
 
 // NetworkSpec is the tenant cluster's own addressing.
 //
-// +kubebuilder:validation:XValidation:rule="!isCIDR(self.serviceCIDR) || !isCIDR(self.podCIDR) || !(cidr(self.serviceCIDR).containsIP(cidr(self.podCIDR).ip()) || cidr(self.podCIDR).containsIP(cidr(self.serviceCIDR).ip()))",message="network: serviceCIDR and podCIDR overlap; choose ranges that have no address in common"
-// +kubebuilder:validation:XValidation:rule="!isCIDR(self.serviceCIDR) || !isCIDR(self.podCIDR) || cidr(self.serviceCIDR).ip().family() == cidr(self.podCIDR).ip().family()",message="network: serviceCIDR and podCIDR must be of one address family"
+// +kubebuilder:validation:XValidation:rule="!has(self.serviceCIDR) || !has(self.podCIDR) || !isCIDR(self.serviceCIDR) || !isCIDR(self.podCIDR) || cidr(self.serviceCIDR).ip().family() != cidr(self.podCIDR).ip().family() || !(cidr(self.serviceCIDR).containsIP(cidr(self.podCIDR).ip()) || cidr(self.podCIDR).containsIP(cidr(self.serviceCIDR).ip()))",fieldPath=".podCIDR",message="overlaps spec.network.serviceCIDR; choose ranges that have no address in common"
+// +kubebuilder:validation:XValidation:rule="!has(self.serviceCIDR) || !has(self.podCIDR) || !isCIDR(self.serviceCIDR) || !isCIDR(self.podCIDR) || cidr(self.serviceCIDR).ip().family() == cidr(self.podCIDR).ip().family()",fieldPath=".podCIDR",message="must be of the address family of spec.network.serviceCIDR; make both IPv4 or both IPv6"
 type NetworkSpec struct {
 	// serviceCIDR is the range of Service addresses.
 	// +optional
 	// +kubebuilder:default="10.96.0.0/16"
-	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=43
-	// +kubebuilder:validation:XValidation:rule="isCIDR(self) && cidr(self).masked() == cidr(self)",message="network.serviceCIDR: must be a range of addresses in canonical form, for example 10.96.0.0/16"
-	// +kubebuilder:validation:XValidation:rule="!isCIDR(self) || (cidr(self).ip().family() == 4 ? cidr(self).prefixLength() >= 12 && cidr(self).prefixLength() <= 24 : cidr(self).prefixLength() >= 108 && cidr(self).prefixLength() <= 120)",message="network.serviceCIDR: must be between /12 and /24 (IPv4) or between /108 and /120 (IPv6), the sizes that kube-apiserver can serve and that have room for cluster DNS"
+	// +kubebuilder:validation:XValidation:rule="isCIDR(self) && cidr(self).masked() == cidr(self)",message="must be a range of addresses that begins where it says, for example 10.96.0.0/16"
+	// +kubebuilder:validation:XValidation:rule="!isCIDR(self) || cidr(self).ip().isGlobalUnicast()",message="must not be a range of unspecified, loopback, link-local or multicast addresses; choose a private range, for example 10.96.0.0/16"
+	// +kubebuilder:validation:XValidation:rule="!isCIDR(self) || (cidr(self).ip().family() == 4 ? cidr(self).prefixLength() >= 12 && cidr(self).prefixLength() <= 24 : cidr(self).prefixLength() >= 108 && cidr(self).prefixLength() <= 120)",message="must be between /12 and /24 (IPv4) or between /108 and /120 (IPv6), the sizes that kube-apiserver can serve and that have room for cluster DNS"
 	ServiceCIDR string `json:"serviceCIDR,omitempty"`
 
 	// podCIDR is the range of pod addresses; each machine gets a /24 (IPv4) or /64
 	// (IPv6) of it.
 	// +optional
 	// +kubebuilder:default="10.244.0.0/16"
-	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=43
-	// +kubebuilder:validation:XValidation:rule="isCIDR(self) && cidr(self).masked() == cidr(self)",message="network.podCIDR: must be a range of addresses in canonical form, for example 10.244.0.0/16"
-	// +kubebuilder:validation:XValidation:rule="!isCIDR(self) || (cidr(self).ip().family() == 4 ? cidr(self).prefixLength() >= 8 && cidr(self).prefixLength() <= 22 : cidr(self).prefixLength() >= 48 && cidr(self).prefixLength() <= 62)",message="network.podCIDR: must be between /8 and /22 (IPv4) or between /48 and /62 (IPv6), so that there is a /24 or /64 for at least four machines"
+	// +kubebuilder:validation:XValidation:rule="isCIDR(self) && cidr(self).masked() == cidr(self)",message="must be a range of addresses that begins where it says, for example 10.244.0.0/16"
+	// +kubebuilder:validation:XValidation:rule="!isCIDR(self) || cidr(self).ip().isGlobalUnicast()",message="must not be a range of unspecified, loopback, link-local or multicast addresses; choose a private range, for example 10.244.0.0/16"
+	// +kubebuilder:validation:XValidation:rule="!isCIDR(self) || (cidr(self).ip().family() == 4 ? cidr(self).prefixLength() >= 8 && cidr(self).prefixLength() <= 22 : cidr(self).prefixLength() >= 48 && cidr(self).prefixLength() <= 62)",message="must be between /8 and /22 (IPv4) or between /48 and /62 (IPv6), so that there is a /24 or /64 for at least four machines"
 	PodCIDR string `json:"podCIDR,omitempty"`
 
 	// dnsDomain is the cluster's DNS domain. The issuer of service-account tokens is
 	// https://kubernetes.default.svc.<dnsDomain>.
 	// +optional
 	// +kubebuilder:default="cluster.local"
-	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?([.][a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*$')",message="must be a DNS domain in lower case with labels of at most 63 characters, without a dot at its end, for example cluster.local"
 	DNSDomain string `json:"dnsDomain,omitempty"`
 }
 
@@ -219,49 +219,52 @@ type DatastoreSpec struct {
 	// etcd asks for an etcd of the tenant's own.
 	// +optional
 	// +kubebuilder:default={}
-	Etcd EtcdSpec `json:"etcd,omitempty"`
+	Etcd EtcdSpec `json:"etcd,omitempty,omitzero"`
 }
 
 // EtcdSpec is an etcd of the tenant's own.
 //
-// +kubebuilder:validation:XValidation:rule="has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)",message="datastore.etcd.storageClassName: cannot be changed after creation; make a new control plane"
+// +kubebuilder:validation:XValidation:rule="has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)",fieldPath=".storageClassName",message="cannot be changed after creation; make a new control plane"
 type EtcdSpec struct {
 	// members is the number of etcd members: 1, or 3 to survive the loss of one.
 	// +optional
 	// +kubebuilder:default=1
 	// +kubebuilder:validation:Enum=1;3
-	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="datastore.etcd.members: cannot be changed after creation; make a new control plane"
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="cannot be changed after creation; make a new control plane"
 	Members int32 `json:"members,omitempty"`
 
 	// storageSize is the size of each member's volume.
 	// +optional
 	// +kubebuilder:default="8Gi"
-	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).compareTo(quantity('1Gi')) >= 0",message="datastore.etcd.storageSize: must be at least 1Gi"
-	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).compareTo(quantity(string(oldSelf))) == 0",message="datastore.etcd.storageSize: cannot be changed after creation; make a new control plane"
-	StorageSize resource.Quantity `json:"storageSize,omitempty"`
+	// +kubebuilder:validation:Schemaless
+	// +kubebuilder:validation:XIntOrString
+	// +kubebuilder:validation:MaxLength=20
+	// +kubebuilder:validation:XValidation:rule="string(self).matches('^[0-9.]+[a-zA-Z]*$') && isQuantity(string(self))",message="must be an amount of bytes: a number, mostly with one of the suffixes Mi, Gi and Ti, for example 8Gi"
+	// +kubebuilder:validation:XValidation:rule="!isQuantity(string(self)) || quantity(string(self)).compareTo(quantity('1Gi')) >= 0",message="must be at least 1Gi, so that there is room for etcd's log and snapshots"
+	// +kubebuilder:validation:XValidation:rule="!isQuantity(string(self)) || !isQuantity(string(oldSelf)) || quantity(string(self)).compareTo(quantity(string(oldSelf))) == 0",message="cannot be changed after creation; make a new control plane"
+	StorageSize resource.Quantity `json:"storageSize,omitempty,omitzero"`
 
 	// storageClassName is the StorageClass of the volumes. Default: the management
 	// cluster's default class. Volumes must honour fsGroup, since etcd runs as an
 	// ordinary user.
 	// +optional
-	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="must be the name of a StorageClass (lower-case letters, digits, '-' and '.'), for example standard; leave it out for the default"
 	StorageClassName *string `json:"storageClassName,omitempty"`
 }
 
 // ComponentsSpec holds settings of the single components.
 type ComponentsSpec struct {
 	// +optional
-	APIServer ComponentSpec `json:"apiServer,omitempty"`
+	APIServer ComponentSpec `json:"apiServer,omitempty,omitzero"`
 	// +optional
-	ControllerManager ComponentSpec `json:"controllerManager,omitempty"`
+	ControllerManager ComponentSpec `json:"controllerManager,omitempty,omitzero"`
 	// +optional
-	Scheduler ComponentSpec `json:"scheduler,omitempty"`
+	Scheduler ComponentSpec `json:"scheduler,omitempty,omitzero"`
 	// +optional
-	Etcd ComponentSpec `json:"etcd,omitempty"`
+	Etcd ComponentSpec `json:"etcd,omitempty,omitzero"`
 	// +optional
-	KonnectivityServer ComponentSpec `json:"konnectivityServer,omitempty"`
+	KonnectivityServer ComponentSpec `json:"konnectivityServer,omitempty,omitzero"`
 }
 
 // ComponentSpec holds settings of one component.
@@ -269,31 +272,39 @@ type ComponentSpec struct {
 	// resources are the container's requests and limits. What is not named here keeps
 	// its default (docs/operations.md, "Sizing").
 	// +optional
-	Resources ResourcesSpec `json:"resources,omitempty"`
+	Resources ResourcesSpec `json:"resources,omitempty,omitzero"`
 }
 
 // ResourcesSpec is the part of a container's resources that a control plane may set.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.requests) || !has(self.limits) || !has(self.requests.cpu) || !has(self.limits.cpu) || quantity(string(self.requests.cpu)).compareTo(quantity(string(self.limits.cpu))) <= 0",message="resources.requests.cpu: must not exceed resources.limits.cpu"
-// +kubebuilder:validation:XValidation:rule="!has(self.requests) || !has(self.limits) || !has(self.requests.memory) || !has(self.limits.memory) || quantity(string(self.requests.memory)).compareTo(quantity(string(self.limits.memory))) <= 0",message="resources.requests.memory: must not exceed resources.limits.memory"
+// +kubebuilder:validation:XValidation:rule="!has(self.requests) || !has(self.limits) || !has(self.requests.cpu) || !has(self.limits.cpu) || !isQuantity(string(self.requests.cpu)) || !isQuantity(string(self.limits.cpu)) || quantity(string(self.requests.cpu)).compareTo(quantity(string(self.limits.cpu))) <= 0",fieldPath=".requests.cpu",message="must not exceed limits.cpu; lower the request or raise the limit"
+// +kubebuilder:validation:XValidation:rule="!has(self.requests) || !has(self.limits) || !has(self.requests.memory) || !has(self.limits.memory) || !isQuantity(string(self.requests.memory)) || !isQuantity(string(self.limits.memory)) || quantity(string(self.requests.memory)).compareTo(quantity(string(self.limits.memory))) <= 0",fieldPath=".requests.memory",message="must not exceed limits.memory; lower the request or raise the limit"
 type ResourcesSpec struct {
 	// requests are the least that the scheduler sets aside.
 	// +optional
-	Requests ResourceAmounts `json:"requests,omitempty"`
+	Requests ResourceAmounts `json:"requests,omitempty,omitzero"`
 	// limits are the most that the container may use.
 	// +optional
-	Limits ResourceAmounts `json:"limits,omitempty"`
+	Limits ResourceAmounts `json:"limits,omitempty,omitzero"`
 }
 
 // ResourceAmounts are amounts of CPU and memory.
 type ResourceAmounts struct {
 	// cpu in cores, for example 250m.
 	// +optional
-	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).sign() > 0",message="resources cpu: must be greater than zero"
+	// +kubebuilder:validation:Schemaless
+	// +kubebuilder:validation:XIntOrString
+	// +kubebuilder:validation:MaxLength=20
+	// +kubebuilder:validation:XValidation:rule="string(self).matches('^[0-9.]+[a-zA-Z]*$') && isQuantity(string(self))",message="must be an amount of cores: a number, or one with the suffix m for thousandths, for example 250m"
+	// +kubebuilder:validation:XValidation:rule="!isQuantity(string(self)) || quantity(string(self)).isGreaterThan(quantity('0'))",message="must be greater than zero; leave it out for the default"
 	CPU *resource.Quantity `json:"cpu,omitempty"`
 	// memory in bytes, for example 512Mi.
 	// +optional
-	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).sign() > 0",message="resources memory: must be greater than zero"
+	// +kubebuilder:validation:Schemaless
+	// +kubebuilder:validation:XIntOrString
+	// +kubebuilder:validation:MaxLength=20
+	// +kubebuilder:validation:XValidation:rule="string(self).matches('^[0-9.]+[a-zA-Z]*$') && isQuantity(string(self))",message="must be an amount of bytes: a number, mostly with one of the suffixes Ki, Mi and Gi, for example 512Mi"
+	// +kubebuilder:validation:XValidation:rule="!isQuantity(string(self)) || quantity(string(self)).isGreaterThan(quantity('0'))",message="must be greater than zero; leave it out for the default"
 	Memory *resource.Quantity `json:"memory,omitempty"`
 }
 
@@ -302,16 +313,16 @@ type AddonsSpec struct {
 	// coreDNS is the cluster's DNS.
 	// +optional
 	// +kubebuilder:default={}
-	CoreDNS AddonSpec `json:"coreDNS,omitempty"`
+	CoreDNS AddonSpec `json:"coreDNS,omitempty,omitzero"`
 	// kubeProxy makes Services work on the machines.
 	// +optional
 	// +kubebuilder:default={}
-	KubeProxy AddonSpec `json:"kubeProxy,omitempty"`
+	KubeProxy AddonSpec `json:"kubeProxy,omitempty,omitzero"`
 	// konnectivity carries the API server's calls to machines, pods and webhooks.
 	// Without it those calls fail: they are never made from the management cluster.
 	// +optional
 	// +kubebuilder:default={}
-	Konnectivity AddonSpec `json:"konnectivity,omitempty"`
+	Konnectivity AddonSpec `json:"konnectivity,omitempty,omitzero"`
 }
 
 // AddonSpec switches an add-on on or off.

@@ -43,6 +43,7 @@ func (a Applier) Apply(ctx context.Context, desired client.Object, options Optio
 	if err != nil {
 		return err
 	}
+	delete(want.Object, "status")
 	hash, err := stampHash(want)
 	if err != nil {
 		return err
@@ -83,14 +84,13 @@ func describe(object *unstructured.Unstructured) string {
 	return object.GetKind() + " " + object.GetNamespace() + "/" + object.GetName()
 }
 
-// toUnstructured turns a typed object into the fields that it sets: no status, and
-// nothing that the conversion made out of zero values.
+// toUnstructured turns a typed object into the fields that it sets, without what the
+// conversion made out of zero values.
 func toUnstructured(object client.Object) (*unstructured.Unstructured, error) {
 	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
 	if err != nil {
 		return nil, fmt.Errorf("converting %T %s: %w", object, client.ObjectKeyFromObject(object), err)
 	}
-	delete(fields, "status")
 	dropNulls(fields)
 	return &unstructured.Unstructured{Object: fields}, nil
 }

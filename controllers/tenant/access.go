@@ -51,6 +51,8 @@ func connect(access Access) (*connection, error) {
 			ServerName: access.ServerName, CAData: access.CA, CertData: access.Cert, KeyData: access.Key,
 		},
 		UserAgent: "teapot-manager",
+		// Endpoints are deprecated and needed all the same: pods look for the API there.
+		WarningHandler: rest.NoWarnings{},
 		// A few requests by one client to an API server of its own need no throttle.
 		QPS: -1,
 	}

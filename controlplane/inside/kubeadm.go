@@ -29,6 +29,9 @@ func kubeadmConfig(in Input) (*kubeadm.InitConfiguration, error) {
 		KubernetesVersion:    in.Version,
 		ControlPlaneEndpoint: joinHostPort(in.EndpointHost, in.EndpointPort),
 		EncryptionAlgorithm:  kubeadmv1beta4.EncryptionAlgorithmECDSAP256,
+		// What is switched off is not to be brought back by a `kubeadm upgrade`.
+		DNS:   kubeadmv1beta4.DNS{Disabled: !in.CoreDNS},
+		Proxy: kubeadmv1beta4.Proxy{Disabled: !in.KubeProxy},
 		// The folder on machines: the kubelet's clientCAFile is made from it.
 		CertificatesDir: kubeadmv1beta4.DefaultCertificatesDir,
 		Networking: kubeadmv1beta4.Networking{

@@ -1,0 +1,286 @@
+package tenant
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2/textlogger"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+)
+
+// A real kube-apiserver plays the tenant's.
+var (
+	server *envtest.Environment
+	config *rest.Config
+)
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	log.SetLogger(textlogger.NewLogger(textlogger.NewConfig()))
+	server = &envtest.Environment{}
+	var err error
+	if config, err = server.Start(); err != nil {
+		panic(err)
+	}
+	defer func() {
+		if err := server.Stop(); err != nil {
+			panic(err)
+		}
+	}()
+	return m.Run()
+}
+
+func access() Access {
+	return Access{URL: strings.TrimSuffix(config.Host, "/"), ServerName: "127.0.0.1", CA: config.CAData, Cert: config.CertData, Key: config.KeyData}
+}
+
+func open(t *testing.T, a Access) (*Registry, *Session) {
+	t.Helper()
+	registry := NewRegistry(clock.RealClock{})
+	owner := types.NamespacedName{Namespace: "acme", Name: t.Name()}
+	session, err := registry.Open(owner, a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { registry.Close(owner) })
+	return registry, session
+}
+
+// observed waits for an event after which a condition holds.
+func observed(t *testing.T, registry *Registry, session *Session, within time.Duration, what string, check func(Observation) bool) {
+	t.Helper()
+	deadline := time.After(within)
+	for !check(session.Observe()) {
+		select {
+		case <-registry.Events():
+		case <-deadline:
+			t.Fatalf("waiting for %s: observation is %+v", what, session.Observe())
+		}
+	}
+}
+
+func configMap(name string, data map[string]any) unstructured.Unstructured {
+	return unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "v1", "kind": "ConfigMap",
+		"metadata": map[string]any{"namespace": "kube-system", "name": name},
+		"data":     data,
+	}}
+}
+
+func content(t *testing.T, objects, absent []unstructured.Unstructured) *Content {
+	t.Helper()
+	c, err := NewContent(objects, absent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func isApplied(c *Content) func(Observation) bool {
+	return func(o Observation) bool { return o.Applied == c.Hash }
+}
+
+func TestATenantsOwnEditSurvives(t *testing.T) {
+	registry, session := open(t, access())
+	client := kubernetes.NewForConfigOrDie(config).CoreV1().ConfigMaps("kube-system")
+	first := content(t, []unstructured.Unstructured{configMap("coredns", map[string]any{"Corefile": "ours", "other.conf": "1"})}, nil)
+	session.Want(first)
+	observed(t, registry, session, 20*time.Second, "the objects to be applied", isApplied(first))
+
+	edited, err := client.Get(t.Context(), "coredns", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	edited.Data["Corefile"] = "theirs"
+	if _, err := client.Update(t.Context(), edited, metav1.UpdateOptions{FieldManager: "kubectl-edit"}); err != nil {
+		t.Fatal(err)
+	}
+
+	second := content(t, []unstructured.Unstructured{configMap("coredns", map[string]any{"Corefile": "ours, newer", "other.conf": "2"})}, nil)
+	session.Want(second)
+	observed(t, registry, session, 20*time.Second, "the newer objects to be applied", isApplied(second))
+	got, err := client.Get(t.Context(), "coredns", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Data["Corefile"] != "theirs" || got.Data["other.conf"] != "2" {
+		t.Errorf("the ConfigMap is %q; want the tenant's Corefile and our other.conf", got.Data)
+	}
+}
+
+func TestWhatIsNoLongerWantedIsDeletedOnlyIfItIsOurs(t *testing.T) {
+	registry, session := open(t, access())
+	client := kubernetes.NewForConfigOrDie(config).CoreV1().ConfigMaps("kube-system")
+	theirs := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "theirs"}}
+	if _, err := client.Create(t.Context(), theirs, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	first := content(t, []unstructured.Unstructured{configMap("ours", nil)}, nil)
+	session.Want(first)
+	observed(t, registry, session, 20*time.Second, "the objects to be applied", isApplied(first))
+
+	second := content(t, nil, []unstructured.Unstructured{configMap("ours", nil), configMap("theirs", nil), configMap("never-there", nil)})
+	session.Want(second)
+	observed(t, registry, session, 20*time.Second, "the objects to be deleted", isApplied(second))
+	if _, err := client.Get(t.Context(), "ours", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+		t.Errorf("our object is still there: %v", err)
+	}
+	if _, err := client.Get(t.Context(), "theirs", metav1.GetOptions{}); err != nil {
+		t.Errorf("the tenant's own object is gone: %v", err)
+	}
+}
+
+func TestOneRefusedObjectDoesNotKeepTheOthersOut(t *testing.T) {
+	registry, session := open(t, access())
+	bad := configMap("Not A Name", nil)
+	session.Want(content(t, []unstructured.Unstructured{bad, configMap("after-the-bad-one", nil)}, nil))
+	observed(t, registry, session, 20*time.Second, "the refusal to be reported", func(o Observation) bool { return o.ApplyError != "" })
+	client := kubernetes.NewForConfigOrDie(config).CoreV1().ConfigMaps("kube-system")
+	if _, err := client.Get(t.Context(), "after-the-bad-one", metav1.GetOptions{}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAnEndpointThatDoesNotAnswerIsReported(t *testing.T) {
+	a := access()
+	a.URL = "https://127.0.0.1:1" // nothing listens on tcpmux
+	registry, session := open(t, a)
+	observed(t, registry, session, 20*time.Second, "the failure", func(o Observation) bool { return o.Asked && !o.Answered && o.Error != "" })
+}
+
+func TestALossIsNoticedWithinTenSeconds(t *testing.T) {
+	own := &envtest.Environment{}
+	cfg, err := own.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stopped := false
+	t.Cleanup(func() {
+		if !stopped {
+			if err := own.Stop(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	registry, session := open(t, Access{URL: strings.TrimSuffix(cfg.Host, "/"), ServerName: "127.0.0.1", CA: cfg.CAData, Cert: cfg.CertData, Key: cfg.KeyData})
+	observed(t, registry, session, 20*time.Second, "an answer", func(o Observation) bool { return o.Answered })
+
+	// An etcd that hangs is worse than one that is gone: nothing is refused, all waits.
+	etcd := childOnPort(t, own.ControlPlane.Etcd.URL.Port())
+	if err := etcd.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = etcd.Signal(syscall.SIGCONT) })
+	observed(t, registry, session, 10*time.Second, "the loss of etcd", func(o Observation) bool { return !o.Answered && o.DatastoreDown })
+	if err := etcd.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	observed(t, registry, session, 20*time.Second, "the return of etcd", func(o Observation) bool { return o.Answered })
+
+	if err := own.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	stopped = true
+	observed(t, registry, session, 10*time.Second, "the loss of the API server", func(o Observation) bool { return !o.Answered && !o.DatastoreDown })
+}
+
+// childOnPort finds the etcd that was started with a client port.
+func childOnPort(t *testing.T, port string) *os.Process {
+	t.Helper()
+	commands, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range commands {
+		command, err := os.ReadFile(path)
+		if err != nil || !strings.Contains(string(command), "etcd\x00") || !strings.Contains(string(command), "--listen-client-urls=http://127.0.0.1:"+port) {
+			continue
+		}
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		process, err := os.FindProcess(pid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return process
+	}
+	t.Fatalf("no etcd with client port %s", port)
+	return nil
+}
+
+func TestConflictingFieldsAreLeftOut(t *testing.T) {
+	object := func() *unstructured.Unstructured {
+		return &unstructured.Unstructured{Object: map[string]any{
+			"metadata": map[string]any{"labels": map[string]any{"k8s-app": "kube-dns", "example.com/team": "x"}},
+			"data":     map[string]any{"Corefile": "a", "config.conf": "b"},
+			"spec": map[string]any{"template": map[string]any{"spec": map[string]any{"containers": []any{
+				map[string]any{"name": "a", "image": "1"}, map[string]any{"name": "b", "image": "2", "ports": []any{
+					map[string]any{"containerPort": int64(53), "protocol": "UDP", "name": "dns"},
+				}},
+			}}}},
+		}}
+	}
+	tests := map[string]struct {
+		field string
+		left  []string
+		gone  bool
+	}{
+		"a field":                  {`.data.Corefile`, []string{"data", "Corefile"}, true},
+		"a name with a dot":        {`.data.config.conf`, []string{"data", "config.conf"}, true},
+		"a label with a dot":       {`.metadata.labels.example.com/team`, []string{"metadata", "labels", "example.com/team"}, true},
+		"a field that is not ours": {`.data.other`, nil, false},
+		"no path":                  {`nonsense`, nil, false},
+	}
+	conflict := func(field string) error {
+		return fmt.Errorf("wrapped: %w", apierrors.NewApplyConflict([]metav1.StatusCause{{
+			Type: metav1.CauseTypeFieldManagerConflict, Field: field,
+		}}, "conflict"))
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			o := object()
+			if got := leaveOut(o, conflict(test.field)); got != test.gone {
+				t.Fatalf("something was left out = %v, want %v", got, test.gone)
+			}
+			if _, found, _ := unstructured.NestedFieldNoCopy(o.Object, test.left...); test.gone && found {
+				t.Errorf("%s is still there", test.field)
+			}
+		})
+	}
+	t.Run("an element of a list", func(t *testing.T) {
+		o := object()
+		if !leaveOut(o, conflict(`.spec.template.spec.containers[name="b"].ports[containerPort=53,protocol="UDP"].name`)) {
+			t.Fatal("nothing was left out")
+		}
+		containers, _, _ := unstructured.NestedSlice(o.Object, "spec", "template", "spec", "containers")
+		b := containers[1].(map[string]any)
+		if port := b["ports"].([]any)[0].(map[string]any); port["name"] != nil || b["image"] != "2" {
+			t.Errorf("container b is %v", b)
+		}
+	})
+	t.Run("another error", func(t *testing.T) {
+		if leaveOut(object(), errors.New("no")) || leaveOut(object(), context.DeadlineExceeded) {
+			t.Error("something was left out")
+		}
+	})
+}

@@ -1,0 +1,9 @@
+package validation
+
+import (
+	"testing"
+
+	"github.com/teapot-cloud/teapot/test/apiserver"
+)
+
+func TestMain(m *testing.M) { apiserver.Run(m) }
