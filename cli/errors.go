@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/client-go/tools/clientcmd"
 )
 
 // Exit codes.
@@ -121,12 +122,14 @@ func flatten(err error) []error {
 // explain turns what the management cluster answered into what it means here and what
 // to do about it. What it does not know it leaves as it is.
 func (e *environment) explain(err error) error {
-	if list := flatten(err); len(list) > 1 {
+	list := flatten(err)
+	if len(list) > 1 {
 		for i := range list {
 			list[i] = e.explain(list[i])
 		}
 		return errors.Join(list...)
 	}
+	err = list[0]
 	var status apierrors.APIStatus
 	var request *url.Error
 	switch {
@@ -144,6 +147,8 @@ func (e *environment) explain(err error) error {
 			controlPlaneWord, status.Status().Details.Name, namespace, e.inContext(), e.program)
 	case apierrors.IsInvalid(err) && errors.As(err, &status):
 		return invalid(status.Status())
+	case clientcmd.IsContextNotFound(err):
+		return fmt.Errorf("%w; see those that there are with: kubectl config get-contexts", err)
 	case apierrors.IsUnauthorized(err):
 		return fmt.Errorf("the management cluster%s does not accept these credentials: %w", e.inContext(), err)
 	case errors.As(err, &request) && errors.Is(err, syscall.ECONNREFUSED):
@@ -175,7 +180,7 @@ func isNotInstalled(err error) bool {
 // isNotFound says whether a control plane was asked for that does not exist.
 func isNotFound(err error) bool {
 	var status apierrors.APIStatus
-	return apierrors.IsNotFound(err) && errors.As(err, &status) &&
+	return apierrors.IsNotFound(err) && !isNotInstalled(err) && errors.As(err, &status) &&
 		status.Status().Details != nil && isControlPlane(status.Status().Details) && status.Status().Details.Name != ""
 }
 
@@ -190,7 +195,8 @@ func invalid(status metav1.Status) error {
 	}
 	var lines []string
 	for _, cause := range status.Details.Causes {
-		line := "  " + cause.Message
+		// What concerns no field in particular comes with a value that means nothing.
+		line := "  " + strings.TrimPrefix(cause.Message, "Invalid value: null: ")
 		if cause.Field != "" && cause.Field != "<nil>" {
 			line = "  " + cause.Field + ": " + cause.Message
 		}
@@ -198,5 +204,5 @@ func invalid(status metav1.Status) error {
 			lines = append(lines, line)
 		}
 	}
-	return fmt.Errorf("%s %q is not valid:\n%s", strings.ToLower(status.Details.Kind), status.Details.Name, strings.Join(lines, "\n"))
+	return fmt.Errorf("%s %q is not valid:\n%s", status.Details.Kind, status.Details.Name, strings.Join(lines, "\n"))
 }

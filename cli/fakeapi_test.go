@@ -256,7 +256,7 @@ func (f *fakeAPI) delete(w http.ResponseWriter, resource, namespace, name string
 	} else {
 		f.remove(resource, namespace, name)
 	}
-	respond(w, http.StatusOK, metav1.Status{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}, Status: metav1.StatusSuccess})
+	respond(w, http.StatusOK, metav1.Status{Status: metav1.StatusSuccess})
 }
 
 // matcher reads the selectors of a request.
@@ -366,6 +366,10 @@ func (f *fakeAPI) discovery(path string) any {
 }
 
 func respond(w http.ResponseWriter, code int, body any) {
+	if status, ok := body.(metav1.Status); ok {
+		status.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}
+		body = status
+	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
 	if err := json.NewEncoder(w).Encode(body); err != nil {

@@ -106,35 +106,50 @@ func (f *forwarder) handle(ctx context.Context, conn net.Conn) {
 
 // tunnel returns a tunnel to a ready pod, a new one if need be.
 func (f *forwarder) tunnel(ctx context.Context) (*tunnel, error) {
-	refused := map[string]error{}
+	var tried attempts
 	for {
 		select {
 		case f.dialing <- struct{}{}:
 		case <-ctx.Done():
-			return nil, f.gaveUp(ctx, refused)
+			return nil, tried.gaveUp(ctx)
 		}
-		t, changed, err := f.tunnelLocked(ctx, refused)
+		t, changed, err := f.tunnelLocked(ctx, &tried)
 		<-f.dialing
 		if t != nil || err != nil {
 			return t, err
 		}
 		var again <-chan time.Time
-		if len(refused) > 0 {
+		if len(tried.refused) > 0 {
 			again = time.After(redialAfter)
 		}
 		select {
 		case <-changed:
 		case <-again:
-			clear(refused)
+			tried.refused = nil
 		case <-ctx.Done():
-			return nil, f.gaveUp(ctx, refused)
+			return nil, tried.gaveUp(ctx)
 		}
 	}
 }
 
+// attempts are the tries to get one tunnel: the pods that refused one in this round, and
+// the last reason.
+type attempts struct {
+	refused []string
+	last    error
+}
+
+// gaveUp says what was waited for in vain.
+func (a *attempts) gaveUp(ctx context.Context) error {
+	if a.last != nil {
+		return a.last
+	}
+	return fmt.Errorf("no control-plane pod is ready (%w)", context.Cause(ctx))
+}
+
 // tunnelLocked is one attempt. Without a tunnel and an error there is nothing to try
 // until the pods change.
-func (f *forwarder) tunnelLocked(ctx context.Context, refused map[string]error) (*tunnel, <-chan struct{}, error) {
+func (f *forwarder) tunnelLocked(ctx context.Context, tried *attempts) (*tunnel, <-chan struct{}, error) {
 	ready, changed, err := f.pods.ready()
 	if err != nil {
 		return nil, nil, err
@@ -146,7 +161,7 @@ func (f *forwarder) tunnelLocked(ctx context.Context, refused map[string]error) 
 		return current, changed, nil
 	}
 	for _, pod := range ready {
-		if refused[pod] != nil {
+		if slices.Contains(tried.refused, pod) {
 			continue
 		}
 		dialCtx, cancel := context.WithTimeout(ctx, dialDeadline)
@@ -157,7 +172,10 @@ func (f *forwarder) tunnelLocked(ctx context.Context, refused map[string]error) 
 		case errors.As(err, &permanent):
 			return nil, changed, err
 		case err != nil:
-			refused[pod] = err
+			tried.refused = append(tried.refused, pod)
+			// Not wrapped: that its own deadline ended it is not that ctx did.
+			tried.last = fmt.Errorf("port-forward to pod %s failed: %v", pod, err)
+			f.noteOnce("Trying again: %v", tried.last)
 			continue
 		}
 		t := &tunnel{pod: pod, conn: conn}
@@ -171,14 +189,6 @@ func (f *forwarder) tunnelLocked(ctx context.Context, refused map[string]error) 
 		return t, changed, nil
 	}
 	return nil, changed, nil
-}
-
-// gaveUp says what was waited for in vain.
-func (f *forwarder) gaveUp(ctx context.Context, refused map[string]error) error {
-	for _, pod := range sortedKeys(refused) {
-		return fmt.Errorf("port-forward to pod %s failed: %w", pod, refused[pod])
-	}
-	return fmt.Errorf("no control-plane pod is ready (%w)", context.Cause(ctx))
 }
 
 // podsGone closes the tunnels to pods that do not exist any more. Their connections

@@ -38,14 +38,14 @@ func mergeKubeconfig(file string, added *clientcmdapi.Config, setCurrent, force 
 				return fmt.Errorf("%s: %w; choose another name with --context-name, or replace it with --force", file, err)
 			}
 		}
-		config.Clusters[name] = added.Clusters[name]
-		config.AuthInfos[name] = added.AuthInfos[name]
 		merged := added.Contexts[name].DeepCopy()
-		if old := config.Contexts[name]; old != nil && old.Cluster == name && old.Namespace != "" {
+		if old := config.Contexts[name]; old != nil && sameCluster(config.Clusters[old.Cluster], added.Clusters[name]) {
 			// The namespace of a context is its user's choice.
 			merged.Namespace = old.Namespace
 		}
 		config.Contexts[name] = merged
+		config.Clusters[name] = added.Clusters[name]
+		config.AuthInfos[name] = added.AuthInfos[name]
 		// In a file without any other context there is nothing to preserve.
 		if setCurrent || len(config.Contexts) == 1 {
 			config.CurrentContext = name

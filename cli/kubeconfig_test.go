@@ -171,9 +171,14 @@ func TestKubeconfigMerge(t *testing.T) {
 		file := write(t, existing("other"))
 		code, _, stderr := run(t, api, "kubeconfig", "acme", "--merge="+file, "--set-current")
 		wantCode(t, exitDone, code, stderr)
+		chosen := read(t, file)
+		chosen.Contexts["acme"].Namespace = "chosen"
+		if err := writeKubeconfig(file, chosen); err != nil {
+			t.Fatal(err)
+		}
 		code, _, stderr = run(t, api, "kubeconfig", "acme", "--merge="+file, "--server", "https://127.0.0.1:1")
 		wantCode(t, exitDone, code, stderr)
-		if config := read(t, file); config.CurrentContext != "acme" || config.Clusters["acme"].Server != "https://127.0.0.1:1" || config.Clusters["acme"].TLSServerName != "192.0.2.1" {
+		if config := read(t, file); config.Contexts["acme"].Namespace != "chosen" || config.CurrentContext != "acme" || config.Clusters["acme"].Server != "https://127.0.0.1:1" || config.Clusters["acme"].TLSServerName != "192.0.2.1" {
 			t.Errorf("got %+v", config)
 		}
 	})
@@ -188,7 +193,7 @@ func TestKubeconfigMerge(t *testing.T) {
 		}
 		code, _, stderr = run(t, api, "kubeconfig", "acme", "--merge="+file, "--force")
 		wantCode(t, exitDone, code, stderr)
-		if config := read(t, file); config.Clusters["acme"].Server != "https://192.0.2.1:30443" || config.Contexts["acme"].Namespace != "work" && config.Contexts["acme"].Namespace != "" {
+		if config := read(t, file); config.Clusters["acme"].Server != "https://192.0.2.1:30443" || config.Contexts["acme"].Namespace != "" {
 			t.Errorf("got %+v", config.Clusters["acme"])
 		}
 	})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os/signal"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -35,6 +36,8 @@ type proxyOptions struct {
 
 	key     types.NamespacedName
 	command []string
+	// quiet is set when the terminal is the command's.
+	quiet atomic.Bool
 }
 
 func newProxyCommand(e *environment) *cobra.Command {
@@ -52,7 +55,8 @@ func newProxyCommand(e *environment) *cobra.Command {
 			exit code. Otherwise it runs until it is interrupted.
 
 			This needs the right to list and watch pods and to create pods/portforward in the
-			control plane's own namespace, which operators have.`),
+			control plane's own namespace, which operators have, and for a kubeconfig the
+			right to get Secret NAME-user-kubeconfig, which the tenant has.`),
 		Example: e.examples(`
 			# Run one command
 			{teapot} proxy acme -- kubectl get namespaces
@@ -155,6 +159,7 @@ func (o *proxyOptions) Run(ctx context.Context) error {
 		}
 	}
 	if len(o.command) > 0 {
+		o.quiet.Store(true)
 		return runCommand(o.IOStreams, o.interactive(), o.command, config)
 	}
 	o.announce(port)
@@ -172,10 +177,10 @@ func (o *proxyOptions) connect(ctx context.Context, c client.WithWatch) (*forwar
 	if err != nil {
 		return nil, err
 	}
-	note := o.notef
-	if len(o.command) > 0 {
-		// The terminal is the command's.
-		note = func(string, ...any) {}
+	note := func(format string, args ...any) {
+		if !o.quiet.Load() {
+			o.notef(format, args...)
+		}
 	}
 	pods := newPodSet()
 	f := newForwarder(pods, controlplane.PortAPIServer, dial, note)

@@ -32,7 +32,7 @@ func tenantClient() *http.Client {
 	}}
 }
 
-func get(client *http.Client, url string) (string, error) {
+func fetch(client *http.Client, url string) (string, error) {
 	response, err := client.Get(url)
 	if err != nil {
 		return "", err
@@ -65,7 +65,7 @@ func TestProxyOutlivesItsPod(t *testing.T) {
 			var group sync.WaitGroup
 			for range 20 {
 				group.Go(func() {
-					if body, err := get(client, url); err != nil || body != "first" {
+					if body, err := fetch(client, url); err != nil || body != "first" {
 						t.Errorf("got %q, %v", body, err)
 					}
 				})
@@ -86,7 +86,7 @@ func TestProxyOutlivesItsPod(t *testing.T) {
 			startPod(t, api, "second")
 			api.put(pod("first", corev1.ConditionFalse))
 			eventually(t, "new connections go to the second pod", func() bool {
-				body, err := get(client, url)
+				body, err := fetch(client, url)
 				if err != nil {
 					t.Errorf("a connection failed during the change: %v", err)
 				}
@@ -103,7 +103,7 @@ func TestProxyOutlivesItsPod(t *testing.T) {
 
 			// Without warning: the tunnel breaks, the pod is replaced.
 			api.backends["second"].closeTunnels()
-			if body, err := get(client, url); err != nil || body != "second" {
+			if body, err := fetch(client, url); err != nil || body != "second" {
 				t.Errorf("after the tunnel broke: %q, %v", body, err)
 			}
 
@@ -146,7 +146,7 @@ func TestProxyWaitsForAPod(t *testing.T) {
 		return strings.Contains(i.stderr.String(), "Waiting for a control-plane pod of tenants/acme to be ready in namespace "+controlplane.Namespace(acme))
 	})
 	startPod(t, api, "pod")
-	if body, err := get(tenantClient(), proxyURL(t, i)); err != nil || body != "pod" {
+	if body, err := fetch(tenantClient(), proxyURL(t, i)); err != nil || body != "pod" {
 		t.Errorf("got %q, %v", body, err)
 	}
 	wantText(t, i.stderr.String(), "teapot kubeconfig acme -n tenants --server https://127.0.0.1:")
@@ -188,6 +188,15 @@ func TestProxyErrors(t *testing.T) {
 			args: []string{"--timeout", "100ms"},
 			code: exitFailed,
 			want: []string{"timed out after 100ms waiting for a control-plane pod", "DatastoreReady is False (WaitingForStorage): claim data-etcd-0 is not bound"},
+		},
+		{
+			name: "the pod cannot be reached",
+			setup: func(api *fakeAPI) {
+				api.put(pod("lost", corev1.ConditionTrue))
+			},
+			args: []string{"--timeout", "100ms"},
+			code: exitFailed,
+			want: []string{"Trying again: port-forward to pod lost failed", "error: port-forward to pod lost failed"},
 		},
 		{name: "command without dashes", args: []string{"kubectl"}, code: exitUsage, want: []string{"teapot proxy acme -- kubectl"}},
 		{name: "no command after dashes", args: []string{"--"}, code: exitUsage, want: []string{"the command after -- is missing"}},

@@ -239,7 +239,7 @@ type EtcdSpec struct {
 	// +kubebuilder:validation:Schemaless
 	// +kubebuilder:validation:XIntOrString
 	// +kubebuilder:validation:MaxLength=20
-	// +kubebuilder:validation:XValidation:rule="string(self).matches('^[0-9.]+[a-zA-Z]*$') && isQuantity(string(self))",message="must be an amount of bytes: a number, mostly with one of the suffixes Mi, Gi and Ti, for example 8Gi"
+	// +kubebuilder:validation:XValidation:rule="isQuantity(string(self)) && !string(self).matches('[eE][^i]')",message="must be an amount of bytes: a number, mostly with one of the suffixes Mi, Gi and Ti, for example 8Gi"
 	// +kubebuilder:validation:XValidation:rule="!isQuantity(string(self)) || quantity(string(self)).compareTo(quantity('1Gi')) >= 0",message="must be at least 1Gi, so that there is room for etcd's log and snapshots"
 	// +kubebuilder:validation:XValidation:rule="!isQuantity(string(self)) || !isQuantity(string(oldSelf)) || quantity(string(self)).compareTo(quantity(string(oldSelf))) == 0",message="cannot be changed after creation; make a new control plane"
 	StorageSize resource.Quantity `json:"storageSize,omitempty,omitzero"`
@@ -255,14 +255,19 @@ type EtcdSpec struct {
 
 // ComponentsSpec holds settings of the single components.
 type ComponentsSpec struct {
+	// apiServer is kube-apiserver.
 	// +optional
 	APIServer ComponentSpec `json:"apiServer,omitempty,omitzero"`
+	// controllerManager is kube-controller-manager.
 	// +optional
 	ControllerManager ComponentSpec `json:"controllerManager,omitempty,omitzero"`
+	// scheduler is kube-scheduler.
 	// +optional
 	Scheduler ComponentSpec `json:"scheduler,omitempty,omitzero"`
+	// etcd is each member of the etcd.
 	// +optional
 	Etcd ComponentSpec `json:"etcd,omitempty,omitzero"`
+	// konnectivityServer is the konnectivity-server beside each kube-apiserver.
 	// +optional
 	KonnectivityServer ComponentSpec `json:"konnectivityServer,omitempty,omitzero"`
 }
@@ -295,7 +300,7 @@ type ResourceAmounts struct {
 	// +kubebuilder:validation:Schemaless
 	// +kubebuilder:validation:XIntOrString
 	// +kubebuilder:validation:MaxLength=20
-	// +kubebuilder:validation:XValidation:rule="string(self).matches('^[0-9.]+[a-zA-Z]*$') && isQuantity(string(self))",message="must be an amount of cores: a number, or one with the suffix m for thousandths, for example 250m"
+	// +kubebuilder:validation:XValidation:rule="isQuantity(string(self)) && !string(self).matches('[eE][^i]')",message="must be an amount of cores: a number, or one with the suffix m for thousandths, for example 250m"
 	// +kubebuilder:validation:XValidation:rule="!isQuantity(string(self)) || quantity(string(self)).isGreaterThan(quantity('0'))",message="must be greater than zero; leave it out for the default"
 	CPU *resource.Quantity `json:"cpu,omitempty"`
 	// memory in bytes, for example 512Mi.
@@ -303,7 +308,7 @@ type ResourceAmounts struct {
 	// +kubebuilder:validation:Schemaless
 	// +kubebuilder:validation:XIntOrString
 	// +kubebuilder:validation:MaxLength=20
-	// +kubebuilder:validation:XValidation:rule="string(self).matches('^[0-9.]+[a-zA-Z]*$') && isQuantity(string(self))",message="must be an amount of bytes: a number, mostly with one of the suffixes Ki, Mi and Gi, for example 512Mi"
+	// +kubebuilder:validation:XValidation:rule="isQuantity(string(self)) && !string(self).matches('[eE][^i]')",message="must be an amount of bytes: a number, mostly with one of the suffixes Ki, Mi and Gi, for example 512Mi"
 	// +kubebuilder:validation:XValidation:rule="!isQuantity(string(self)) || quantity(string(self)).isGreaterThan(quantity('0'))",message="must be greater than zero; leave it out for the default"
 	Memory *resource.Quantity `json:"memory,omitempty"`
 }

@@ -82,14 +82,13 @@ func Config(t testing.TB) *rest.Config {
 	return rest.CopyConfig(shared.server.environment.Config)
 }
 
-// Asset returns the path of one of the binaries ("kubectl").
-func Asset(t testing.TB, name string) string {
-	t.Helper()
-	assets, err := assetsWith(name)
+// Start starts a server for a TestMain that wants it before any test. The caller stops it.
+func Start() (config *rest.Config, stop func() error, err error) {
+	s, err := start()
 	if err != nil {
-		t.Fatal(err)
+		return nil, nil, err
 	}
-	return filepath.Join(assets, name)
+	return s.environment.Config, s.stop, nil
 }
 
 // Root returns the root of the repository.

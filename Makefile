@@ -1,0 +1,84 @@
+# Everything that a person or CI does. Each target says what it is for in `make help`.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+# dev: the development cluster of test/devcluster. existing: that of the current kubeconfig.
+CLUSTER ?= dev
+IMAGE_REPO ?= ghcr.io/teapot-cloud
+TAG ?= dev
+NAMESPACE ?= teapot-system
+
+# Debian packages that building and running the development cluster needs. runc is built
+# with cgo and libseccomp, pause with gcc; kube-proxy and the CNI plug-ins call nft and
+# iptables.
+PACKAGES := ca-certificates gcc git iproute2 iptables libc6-dev libseccomp-dev make nftables pkg-config
+
+DEVCLUSTER := bin/devcluster
+OUT := test/out
+
+.PHONY: help
+help: ## show this
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: deps
+deps: ## install the Debian packages that are missing
+	@missing=""; for p in $(PACKAGES); do \
+		dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'install ok installed' || missing="$$missing $$p"; done; \
+	if [ -n "$$missing" ]; then \
+		echo "installing$$missing"; \
+		DEBIAN_FRONTEND=noninteractive apt-get update -qq; \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	fi
+
+.PHONY: build
+build: ## build teapot and teapot-manager into bin/
+	@mkdir -p bin
+	go build -trimpath -ldflags "$(LDFLAGS)" -o bin/ ./cmd/...
+
+# Without these, kubeadm's code linked into the manager takes itself for v0.0.0.
+KUBERNETES_VERSION := $(shell sed -n 's/^\tk8s.io\/kubernetes \(v[0-9.]*\).*/\1/p' go.mod)
+LDFLAGS := -s -w \
+	-X github.com/teapot-cloud/teapot/internal/version.Version=$(TAG) \
+	-X k8s.io/component-base/version.gitVersion=$(KUBERNETES_VERSION) \
+	-X k8s.io/component-base/version.gitMajor=1 \
+	-X k8s.io/component-base/version.gitMinor=$(word 2,$(subst ., ,$(KUBERNETES_VERSION))) \
+	-X k8s.io/client-go/pkg/version.gitVersion=$(KUBERNETES_VERSION)
+
+.PHONY: generate
+generate: ## rewrite CRDs, deep copies and docs/api.md from the types
+	go tool controller-gen object paths=./api/... crd:crdVersions=v1 output:crd:dir=charts/teapot/files/crds
+	go run ./docs/gen
+
+.PHONY: golden
+golden: ## rewrite the golden files
+	go test ./controlplane/... ./konnectivity/... -update
+
+.PHONY: images
+images: ## build Teapot's images (amd64 and arm64) as OCI archives into dist/
+	go run ./images --platform linux/amd64,linux/arm64 --tag $(TAG) --output dist
+
+.PHONY: demo
+demo: ## start everything and end with a tenant's API that answers
+	@CLUSTER=$(CLUSTER) IMAGE_REPO=$(IMAGE_REPO) TAG=$(TAG) NAMESPACE=$(NAMESPACE) test/demo.sh
+
+.PHONY: demo-down
+demo-down: ## remove what the demo made (the builds are kept)
+	@CLUSTER=$(CLUSTER) NAMESPACE=$(NAMESPACE) test/demo.sh down
+
+$(DEVCLUSTER): FORCE
+	@mkdir -p bin && go build -o $@ ./test/devcluster
+FORCE:
+
+.PHONY: test
+test: deps ## unit, golden, API-server-backed and end-to-end tests
+	@test/run.sh
+
+.PHONY: test-unit
+test-unit: ## the tests that need neither root nor a cluster
+	@test/run.sh unit
+
+.PHONY: bench
+bench: deps ## measure, against a floor in the same run, into bench/results.json
+	@test/bench.sh

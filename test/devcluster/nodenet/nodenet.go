@@ -1,0 +1,182 @@
+//go:build linux
+
+// Package nodenet makes the network namespace that the development cluster's
+// node lives in. Nothing of it is seen on the host: no interface, no route, no
+// rule. What wants in uses netdial.
+package nodenet
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+
+	"github.com/teapot-cloud/teapot/test/devcluster/netdial"
+)
+
+const (
+	// Path is the namespace's bind mount; `ip netns` shows it as
+	// teapot-devcluster.
+	Path = "/run/netns/teapot-devcluster"
+	// NodeIP is the node's address on Bridge.
+	NodeIP = "172.30.0.2"
+	// PodCIDR and ServiceCIDR differ from the defaults of tenants
+	// (10.244.0.0/16, 10.96.0.0/16), so that mixing the two up shows.
+	PodCIDR     = "10.129.0.0/16"
+	ServiceCIDR = "10.128.0.0/16"
+
+	// bridge is the node's uplink: what is to be on the same wire as the node
+	// puts a veth end into it.
+	bridge = "uplink"
+	// nodeCIDR is NodeIP with its prefix length, gateway the default route.
+	// Nobody answers there unless a harness takes the address.
+	nodeCIDR = NodeIP + "/24"
+	gateway  = "172.30.0.1"
+)
+
+// rules hides pods behind the node's address when they leave the node. One
+// static rule costs nothing per pod, whereas the bridge plugin's ipMasq would
+// run a command per pod.
+const rules = `
+table ip teapot-devcluster {
+	chain postrouting {
+		type nat hook postrouting priority srcnat; policy accept;
+		ip saddr ` + PodCIDR + ` ip daddr != { ` + PodCIDR + `, 224.0.0.0/4 } masquerade
+	}
+}
+`
+
+// Exists reports whether the namespace is there.
+func Exists() bool {
+	ns, err := netns.GetFromPath(Path)
+	if err != nil {
+		return false
+	}
+	defer ns.Close()
+	// A plain file of that name, left by a run killed before the mount, opens
+	// as well.
+	var st unix.Statfs_t
+	return unix.Fstatfs(int(ns), &st) == nil && st.Type == unix.NSFS_MAGIC
+}
+
+// Create makes the namespace and its interfaces. The caller has removed an
+// older one.
+func Create() error {
+	if err := mountNew(); err != nil {
+		return fmt.Errorf("making network namespace %s: %w", Path, err)
+	}
+	if err := netdial.Do(Path, configure); err != nil {
+		return fmt.Errorf("configuring network namespace %s: %w", Path, err)
+	}
+	return nil
+}
+
+// mountNew makes an empty namespace and keeps it by a bind mount at Path.
+func mountNew() error {
+	if err := os.MkdirAll(filepath.Dir(Path), 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(Path, nil, 0o444); err != nil {
+		return err
+	}
+	result := make(chan error, 1)
+	go func() {
+		// The thread is not unlocked: it ends with this goroutine, and the new
+		// namespace never leaks into another one.
+		runtime.LockOSThread()
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			result <- err
+			return
+		}
+		self := fmt.Sprintf("/proc/%d/task/%d/ns/net", os.Getpid(), unix.Gettid())
+		result <- unix.Mount(self, Path, "", unix.MS_BIND, "")
+	}()
+	return <-result
+}
+
+// configure runs inside the new namespace.
+func configure() error {
+	lo, err := netlink.LinkByName("lo")
+	if err != nil {
+		return err
+	}
+	if err := netlink.LinkSetUp(lo); err != nil {
+		return err
+	}
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name = bridge
+	br := &netlink.Bridge{LinkAttrs: attrs}
+	if err := netlink.LinkAdd(br); err != nil {
+		return fmt.Errorf("adding bridge %s: %w", bridge, err)
+	}
+	addr, err := netlink.ParseAddr(nodeCIDR)
+	if err != nil {
+		return err
+	}
+	if err := netlink.AddrAdd(br, addr); err != nil {
+		return fmt.Errorf("adding address %s: %w", nodeCIDR, err)
+	}
+	if err := netlink.LinkSetUp(br); err != nil {
+		return err
+	}
+	route := &netlink.Route{LinkIndex: br.Attrs().Index, Gw: net.ParseIP(gateway)}
+	if err := netlink.RouteAdd(route); err != nil {
+		return fmt.Errorf("adding the default route: %w", err)
+	}
+	if err := forwarding(); err != nil {
+		return err
+	}
+	cmd := exec.Command("nft", "-f", "-")
+	cmd.Stdin = strings.NewReader(rules)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("loading nftables rules: %w\n%s", err, out)
+	}
+	return nil
+}
+
+// forwarding lets the node forward between pods and makes bridged frames pass
+// through netfilter: without that, the answer of a pod to another pod that came
+// by a Service's address would return with the wrong source. /proc/sys/net
+// shows the namespace of the thread that opens it.
+func forwarding() error {
+	const bridgeFilter = "/proc/sys/net/bridge/bridge-nf-call-iptables"
+	if _, err := os.Stat(bridgeFilter); err != nil {
+		// A module on most kernels. If it cannot be loaded, the write below says
+		// what is missing.
+		_ = exec.Command("modprobe", "br_netfilter").Run()
+	}
+	for _, path := range []string{"/proc/sys/net/ipv4/ip_forward", bridgeFilter} {
+		if err := os.WriteFile(path, []byte("1"), 0o644); err != nil {
+			return fmt.Errorf("setting %s (kernel module br_netfilter?): %w", path, err)
+		}
+	}
+	return nil
+}
+
+// Delete removes the namespace; its interfaces vanish once the last process in
+// it has ended. Without one it does nothing.
+func Delete() error {
+	for {
+		// Interrupted runs may have stacked mounts.
+		err := unix.Unmount(Path, unix.MNT_DETACH)
+		if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT) {
+			break
+		}
+		if err != nil {
+			return fmt.Errorf("unmounting %s: %w", Path, err)
+		}
+	}
+	if err := os.Remove(Path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("removing %s: %w", Path, err)
+	}
+	return nil
+}
