@@ -44,7 +44,6 @@ func CacheOptions() cache.Options {
 		ByObject: map[client.Object]cache.ByObject{
 			&corev1.Namespace{}:             ours,
 			&corev1.Secret{}:                ours,
-			&corev1.ConfigMap{}:             ours,
 			&corev1.ServiceAccount{}:        ours,
 			&corev1.Service{}:               ours,
 			&networkingv1.NetworkPolicy{}:   ours,

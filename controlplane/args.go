@@ -27,7 +27,7 @@ func apiServerArgs(in Input) []string {
 		"--authorization-mode=Node,RBAC",
 		"--client-ca-file=" + credential("ca.crt"),
 		// No way out but through konnectivity.
-		"--egress-selector-config-file=" + path.Join(egressDir, egressFile),
+		"--egress-selector-config-file=" + credential(egressFile),
 		"--enable-admission-plugins=NodeRestriction",
 		"--enable-bootstrap-token-auth=true",
 		// The pod's own address is of no use to machines: Teapot writes the endpoints.
@@ -60,7 +60,7 @@ func apiServerArgs(in Input) []string {
 // controllerManagerArgs are kubeadm's; the address is the pod's, since the kubelet
 // probes it there.
 func controllerManagerArgs(in Input) []string {
-	kubeconfig := credential("kubeconfig")
+	kubeconfig := credential(controllerManagerConf)
 	return []string{
 		"--allocate-node-cidrs=true",
 		"--authentication-kubeconfig=" + kubeconfig,
@@ -83,7 +83,7 @@ func controllerManagerArgs(in Input) []string {
 }
 
 func schedulerArgs() []string {
-	kubeconfig := credential("kubeconfig")
+	kubeconfig := credential(schedulerConf)
 	return []string{
 		"--authentication-kubeconfig=" + kubeconfig,
 		"--authorization-kubeconfig=" + kubeconfig,

@@ -74,6 +74,9 @@ func controlPlaneService(in Input) *corev1.Service {
 		Spec: corev1.ServiceSpec{
 			Type:     corev1.ServiceType(spec.Type),
 			Selector: ComponentLabels(in.Owner, ControlPlaneName),
+			// While no pod is ready, those that start are as good as any: clients get through
+			// the moment that one listens, and do not wait for its readiness to get about.
+			PublishNotReadyAddresses: !in.Serving.ControlPlane,
 		},
 	}
 	port := func(name string, wanted *int32, target int32) corev1.ServicePort {
@@ -101,6 +104,9 @@ func etcdClientService(in Input) *corev1.Service {
 		Spec: corev1.ServiceSpec{
 			Type:     corev1.ServiceTypeClusterIP,
 			Selector: ComponentLabels(in.Owner, EtcdName),
+			// As for the control plane. It matters more here: kube-apiserver's etcd client backs
+			// off for seconds when its first try is refused.
+			PublishNotReadyAddresses: !in.Serving.Etcd,
 			Ports: []corev1.ServicePort{{
 				Name: "client", Protocol: corev1.ProtocolTCP, Port: PortEtcdClient, TargetPort: intstr.FromInt32(PortEtcdClient),
 			}},

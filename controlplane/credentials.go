@@ -42,16 +42,16 @@ type place struct {
 // places says for every leaf where it is kept. What is not listed is not issued.
 func places(in Input) map[string]place {
 	return map[string]place{
-		pki.APIServer:                {secret: ContainerAPIServer, cert: "apiserver.crt", key: "apiserver.key"},
-		pki.APIServerKubeletClient:   {secret: ContainerAPIServer, cert: "apiserver-kubelet-client.crt", key: "apiserver-kubelet-client.key"},
-		pki.APIServerEtcdClient:      {secret: ContainerAPIServer, cert: "apiserver-etcd-client.crt", key: "apiserver-etcd-client.key"},
-		pki.FrontProxyClient:         {secret: ContainerAPIServer, cert: "front-proxy-client.crt", key: "front-proxy-client.key"},
-		pki.EtcdServer:               {secret: ContainerEtcd, cert: "server.crt", key: "server.key"},
-		pki.EtcdPeer:                 {secret: ContainerEtcd, cert: "peer.crt", key: "peer.key"},
-		pki.KonnectivityServer:       {secret: ContainerKonnectivityServer, cert: "tls.crt", key: "tls.key"},
-		pki.KonnectivityServerClient: {secret: ContainerKonnectivityServer, kubeconfig: "kubeconfig"},
-		pki.ControllerManager:        {secret: ContainerControllerManager, kubeconfig: "kubeconfig"},
-		pki.Scheduler:                {secret: ContainerScheduler, kubeconfig: "kubeconfig"},
+		pki.APIServer:                {secret: ControlPlaneName, cert: "apiserver.crt", key: "apiserver.key"},
+		pki.APIServerKubeletClient:   {secret: ControlPlaneName, cert: "apiserver-kubelet-client.crt", key: "apiserver-kubelet-client.key"},
+		pki.APIServerEtcdClient:      {secret: ControlPlaneName, cert: "apiserver-etcd-client.crt", key: "apiserver-etcd-client.key"},
+		pki.FrontProxyClient:         {secret: ControlPlaneName, cert: "front-proxy-client.crt", key: "front-proxy-client.key"},
+		pki.EtcdServer:               {secret: EtcdName, cert: "server.crt", key: "server.key"},
+		pki.EtcdPeer:                 {secret: EtcdName, cert: "peer.crt", key: "peer.key"},
+		pki.KonnectivityServer:       {secret: ControlPlaneName, cert: "konnectivity-server.crt", key: "konnectivity-server.key"},
+		pki.KonnectivityServerClient: {secret: ControlPlaneName, kubeconfig: konnectivityServerConf},
+		pki.ControllerManager:        {secret: ControlPlaneName, kubeconfig: controllerManagerConf},
+		pki.Scheduler:                {secret: ControlPlaneName, kubeconfig: schedulerConf},
 		pki.Teapot:                   {secret: ManagerKubeconfigName, kubeconfig: KubeconfigKey},
 		pki.Admin:                    {secret: UserKubeconfigName(in.Owner.Name), kubeconfig: KubeconfigKey},
 		pki.ClusterAPI:               {secret: KubeconfigName(in.ClusterName), kubeconfig: KubeconfigKey},
@@ -65,11 +65,16 @@ func TenantSecretNames(in Input) []string {
 }
 
 // OwnSecretNames are the Secrets of the control plane's own namespace that hold a leaf.
-func OwnSecretNames() []string {
-	return []string{
-		ContainerAPIServer, ContainerControllerManager, ContainerScheduler,
-		ContainerKonnectivityServer, ContainerEtcd, ManagerKubeconfigName,
+func OwnSecretNames() []string { return []string{ControlPlaneName, EtcdName, ManagerKubeconfigName} }
+
+// wanted says whether a leaf is needed: konnectivity's are not without it.
+func wanted(in Input, leaf string) bool {
+	switch leaf {
+	case pki.KonnectivityServer, pki.KonnectivityServerClient:
+		return in.Konnectivity()
 	}
+	_, ok := places(in)[leaf]
+	return ok
 }
 
 // find reads a leaf from the Secrets. What cannot be read counts as missing: the leaf is
@@ -100,11 +105,10 @@ func PlanCredentials(in Input, authorities pki.Authorities, observed SecretData,
 	var issued []Issued
 	where := places(in)
 	for _, leaf := range leaves {
-		at, ok := where[leaf.Name]
-		if !ok || at.secret == ContainerKonnectivityServer && !in.Konnectivity() {
+		if !wanted(in, leaf.Name) {
 			continue
 		}
-		pair, why, err := authorities.Ensure(leaf, at.find(observed), now)
+		pair, why, err := authorities.Ensure(leaf, where[leaf.Name].find(observed), now)
 		if err != nil {
 			return Credentials{}, nil, err
 		}
@@ -175,14 +179,14 @@ func (e Endpoint) URL() string {
 // only at its start. Serving certificates, the client authority and the API server's own
 // client certificates are reloaded while it runs and are not part of it.
 func (c Credentials) restartHash(in Input) (string, error) {
-	egress, err := EgressConfigMap(in)
+	egress, err := egressConfiguration(in)
 	if err != nil {
 		return "", err
 	}
 	parts := [][]byte{
 		c.Authorities.Cluster.Cert, c.Authorities.FrontProxy.Cert, c.Authorities.Etcd.Cert,
 		c.Authorities.ServiceAccount.Cert, c.Authorities.ServiceAccount.Key,
-		[]byte(egress.Data[egressFile]),
+		egress,
 	}
 	for _, leaf := range []string{pki.ControllerManager, pki.Scheduler, pki.KonnectivityServer, pki.KonnectivityServerClient} {
 		parts = append(parts, c.Leaves[leaf].Cert)

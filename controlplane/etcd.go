@@ -41,7 +41,7 @@ func StatefulSet(in Input) (*appsv1.StatefulSet, error) {
 	}
 	pod := podSpec(in, EtcdName)
 	pod.Containers = []corev1.Container{etcdContainer(in, images.Etcd)}
-	pod.Volumes = []corev1.Volume{secretVolume(ContainerEtcd)}
+	pod.Volumes = []corev1.Volume{secretVolume(ContainerEtcd, EtcdName)}
 	labels := ComponentLabels(in.Owner, EtcdName)
 	return &appsv1.StatefulSet{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "apps/v1", Kind: "StatefulSet"},

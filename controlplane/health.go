@@ -23,11 +23,7 @@ func PodSelector(owner types.NamespacedName) string {
 // and others do not. What of it a plan does not name is deleted.
 func Optional(in Input) []client.Object {
 	budget := func(name string) client.Object { return &policyv1.PodDisruptionBudget{ObjectMeta: in.meta(name)} }
-	return []client.Object{
-		budget(ControlPlaneName),
-		budget(EtcdName),
-		&corev1.Secret{ObjectMeta: in.meta(ContainerKonnectivityServer)},
-	}
+	return []client.Object{budget(ControlPlaneName), budget(EtcdName)}
 }
 
 // Problem is why pods do not run; Reason is one of the API's reasons.

@@ -21,12 +21,18 @@ type Input struct {
 	// Settings are the operator's, the same for every control plane.
 	Settings Settings
 
+	// Serving says what of the control plane was ready when it was last observed.
+	Serving Serving
+
 	// Endpoint and EtcdClientIP are known once the Services exist (see Base).
 	Endpoint     Endpoint
 	EtcdClientIP string
 	// Credentials are known once the names above are.
 	Credentials Credentials
 }
+
+// Serving says whether any pod of a component was ready.
+type Serving struct{ ControlPlane, Etcd bool }
 
 // Settings are what the operator who runs the manager decides for all control planes.
 type Settings struct {

@@ -1,8 +1,6 @@
 package controlplane
 
 import (
-	"fmt"
-
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -18,8 +16,6 @@ import (
 // Where things are mounted. A container sees its own Secret and no other.
 const (
 	credentialsDir = "/etc/kubernetes/pki"
-	egressDir      = "/etc/kubernetes/egress"
-	egressFile     = "egress.yaml"
 	udsDir         = "/run/konnectivity"
 	// konnectivitySocket is in a volume in memory that only this pod's containers see.
 	konnectivitySocket = udsDir + "/konnectivity-server.socket"
@@ -46,7 +42,7 @@ func Deployment(in Input) (*appsv1.Deployment, error) {
 	pod := podSpec(in, ControlPlaneName)
 	if in.Konnectivity() {
 		pod.InitContainers = append(pod.InitContainers, konnectivityContainer(in, images.KonnectivityServer))
-		pod.Volumes = append(pod.Volumes, secretVolume(ContainerKonnectivityServer),
+		pod.Volumes = append(pod.Volumes, filesVolume(ContainerKonnectivityServer),
 			corev1.Volume{Name: "konnectivity-uds", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{
 				Medium: corev1.StorageMediumMemory, SizeLimit: ptr.To(resource.MustParse("1Mi")),
 			}}})
@@ -57,11 +53,7 @@ func Deployment(in Input) (*appsv1.Deployment, error) {
 		schedulerContainer(in, images.Scheduler),
 	}
 	pod.Volumes = append(pod.Volumes,
-		secretVolume(ContainerAPIServer), secretVolume(ContainerControllerManager), secretVolume(ContainerScheduler),
-		corev1.Volume{Name: "egress", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{
-			LocalObjectReference: corev1.LocalObjectReference{Name: ContainerAPIServer},
-		}}},
-	)
+		filesVolume(ContainerAPIServer), filesVolume(ContainerControllerManager), filesVolume(ContainerScheduler))
 	hash, err := in.Credentials.restartHash(in)
 	if err != nil {
 		return nil, err
@@ -129,12 +121,21 @@ func podSpec(in Input, component string) corev1.PodSpec {
 	}
 }
 
-func secretVolume(name string) corev1.Volume {
+func secretVolume(name, secret string) corev1.Volume {
 	return corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{
-		SecretName: name,
+		SecretName: secret,
 		// Read by the owner and the pod's group, by nobody else.
 		DefaultMode: ptr.To[int32](0o440),
 	}}}
+}
+
+// filesVolume holds a container's own files of the pod's Secret.
+func filesVolume(container string) corev1.Volume {
+	volume := secretVolume(container, ControlPlaneName)
+	for _, file := range filesOf(container) {
+		volume.Secret.Items = append(volume.Secret.Items, corev1.KeyToPath{Key: file, Path: file})
+	}
+	return volume
 }
 
 func container(name, image string, command []string, resources corev1.ResourceRequirements) corev1.Container {
@@ -176,9 +177,9 @@ func konnectivityContainer(in Input, image string) corev1.Container {
 	c := container(ContainerKonnectivityServer, image,
 		append([]string{konnectivity.ServerCommand}, konnectivity.Server{
 			Socket:     konnectivitySocket,
-			CertFile:   credential("tls.crt"),
-			KeyFile:    credential("tls.key"),
-			Kubeconfig: credential("kubeconfig"),
+			CertFile:   credential("konnectivity-server.crt"),
+			KeyFile:    credential("konnectivity-server.key"),
+			Kubeconfig: credential(konnectivityServerConf),
 			AgentPort:  PortKonnectivityAgent,
 			HealthPort: PortKonnectivityHealth,
 			Replicas:   DesiredScale(in.Spec).Replicas,
@@ -203,7 +204,6 @@ func apiServerContainer(in Input, image string) corev1.Container {
 	// Upstream's image gives the binary this file capability: without it in the bounding
 	// set the kernel refuses to start the binary as an ordinary user.
 	c.SecurityContext.Capabilities.Add = []corev1.Capability{"NET_BIND_SERVICE"}
-	c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: "egress", MountPath: egressDir, ReadOnly: true})
 	if in.Konnectivity() {
 		c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: "konnectivity-uds", MountPath: udsDir})
 	}
@@ -213,7 +213,6 @@ func apiServerContainer(in Input, image string) corev1.Container {
 func controllerManagerContainer(in Input, image string) corev1.Container {
 	c := container(ContainerControllerManager, image, append([]string{"kube-controller-manager"}, controllerManagerArgs(in)...),
 		resources(requests("10m", "64Mi"), in.Spec.Components.ControllerManager))
-	c.StartupProbe = startUp(corev1.URISchemeHTTPS, PortControllerManager, "/healthz")
 	c.LivenessProbe = probe(corev1.URISchemeHTTPS, PortControllerManager, "/healthz", 10, 10, 6)
 	return c
 }
@@ -221,38 +220,25 @@ func controllerManagerContainer(in Input, image string) corev1.Container {
 func schedulerContainer(in Input, image string) corev1.Container {
 	c := container(ContainerScheduler, image, append([]string{"kube-scheduler"}, schedulerArgs()...),
 		resources(requests("5m", "32Mi"), in.Spec.Components.Scheduler))
-	c.StartupProbe = startUp(corev1.URISchemeHTTPS, PortScheduler, "/healthz")
 	c.LivenessProbe = probe(corev1.URISchemeHTTPS, PortScheduler, "/healthz", 10, 10, 6)
 	return c
 }
 
-// EgressConfigMap renders the API server's egress selector configuration: cluster and
+// egressConfiguration is the API server's egress selector configuration: cluster and
 // control-plane egress go through konnectivity's socket and nowhere else. Without
 // konnectivity nobody listens on the socket, and those calls fail instead of being made
 // from the management cluster.
-func EgressConfigMap(in Input) (*corev1.ConfigMap, error) {
+func egressConfiguration(in Input) ([]byte, error) {
 	socket := konnectivitySocket
 	if !in.Konnectivity() {
 		socket = konnectivity.AbsentSocket
 	}
-	config, err := konnectivity.EgressSelectorConfiguration(socket)
-	if err != nil {
-		return nil, fmt.Errorf("rendering the egress selector configuration: %w", err)
-	}
-	return &corev1.ConfigMap{
-		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
-		ObjectMeta: in.meta(ContainerAPIServer),
-		Data:       map[string]string{egressFile: string(config)},
-	}, nil
+	return konnectivity.EgressSelectorConfiguration(socket)
 }
 
 // Workloads renders everything that runs and what it reads: etcd and the control plane
 // are applied at once.
 func Workloads(in Input) ([]client.Object, error) {
-	egress, err := EgressConfigMap(in)
-	if err != nil {
-		return nil, err
-	}
 	statefulSet, err := StatefulSet(in)
 	if err != nil {
 		return nil, err
@@ -261,7 +247,7 @@ func Workloads(in Input) ([]client.Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	objects := []client.Object{egress}
+	var objects []client.Object
 	secrets, err := credentialSecrets(in)
 	if err != nil {
 		return nil, err

@@ -27,72 +27,79 @@ func (in Input) secret(name string, data map[string][]byte) *corev1.Secret {
 	}
 }
 
-// credentialSecrets render one Secret for each container, with what that container reads
-// and nothing else, and one for Teapot itself.
+// Files of the control-plane pods' Secret, by kubeadm's names where it has one.
+const (
+	controllerManagerConf  = "controller-manager.conf"
+	schedulerConf          = "scheduler.conf"
+	konnectivityServerConf = "konnectivity-server.conf"
+	egressFile             = "egress.yaml"
+)
+
+// filesOf says which files each container sees. One Secret for the pod is what the kubelet
+// fetches; a volume of its own for each container is what keeps the files apart.
+func filesOf(container string) []string {
+	switch container {
+	case ContainerKonnectivityServer:
+		return []string{"konnectivity-server.crt", "konnectivity-server.key", konnectivityServerConf}
+	case ContainerAPIServer:
+		return []string{
+			"ca.crt", "front-proxy-ca.crt", "etcd-ca.crt", "sa.pub", "sa.key",
+			"apiserver.crt", "apiserver.key",
+			"apiserver-kubelet-client.crt", "apiserver-kubelet-client.key",
+			"apiserver-etcd-client.crt", "apiserver-etcd-client.key",
+			"front-proxy-client.crt", "front-proxy-client.key",
+			egressFile,
+		}
+	case ContainerControllerManager:
+		return []string{"ca.crt", "ca.key", "front-proxy-ca.crt", "sa.key", controllerManagerConf}
+	case ContainerScheduler:
+		return []string{schedulerConf}
+	default:
+		return nil
+	}
+}
+
+// credentialSecrets render what the pods read, a Secret for each kind of pod, and one for
+// Teapot itself.
 func credentialSecrets(in Input) ([]*corev1.Secret, error) {
 	authorities, leaves := in.Credentials.Authorities, in.Credentials.Leaves
+	egress, err := egressConfiguration(in)
+	if err != nil {
+		return nil, err
+	}
+	pod := map[string][]byte{
+		"ca.crt":             authorities.Cluster.Cert,
+		"ca.key":             authorities.Cluster.Key,
+		"front-proxy-ca.crt": authorities.FrontProxy.Cert,
+		"etcd-ca.crt":        authorities.Etcd.Cert,
+		"sa.pub":             authorities.ServiceAccount.Cert,
+		"sa.key":             authorities.ServiceAccount.Key,
+		egressFile:           egress,
+	}
+	etcd := map[string][]byte{"etcd-ca.crt": authorities.Etcd.Cert}
+	data := map[string]map[string][]byte{ControlPlaneName: pod, EtcdName: etcd}
 	loopback := "https://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(PortAPIServer))
-	internal := func(user, leaf string) ([]byte, error) {
-		return kubeconfig(in, loopback, "", user, leaf)
-	}
-
-	controllerManager, err := internal("system:kube-controller-manager", pki.ControllerManager)
-	if err != nil {
-		return nil, err
-	}
-	scheduler, err := internal("system:kube-scheduler", pki.Scheduler)
-	if err != nil {
-		return nil, err
+	for leaf, at := range places(in) {
+		into := data[at.secret]
+		switch {
+		case into == nil || !wanted(in, leaf):
+		case at.kubeconfig == "":
+			into[at.cert], into[at.key] = leaves[leaf].Cert, leaves[leaf].Key
+		default:
+			if into[at.kubeconfig], err = kubeconfig(in, loopback, "", leaf, leaf); err != nil {
+				return nil, err
+			}
+		}
 	}
 	teapot, err := kubeconfig(in, in.MachinesURL(), in.Endpoint.Host, "teapot", pki.Teapot)
 	if err != nil {
 		return nil, err
 	}
-	secrets := []*corev1.Secret{
-		in.secret(ContainerEtcd, map[string][]byte{
-			"etcd-ca.crt": authorities.Etcd.Cert,
-			"server.crt":  leaves[pki.EtcdServer].Cert,
-			"server.key":  leaves[pki.EtcdServer].Key,
-			"peer.crt":    leaves[pki.EtcdPeer].Cert,
-			"peer.key":    leaves[pki.EtcdPeer].Key,
-		}),
-		in.secret(ContainerAPIServer, map[string][]byte{
-			"ca.crt":                       authorities.Cluster.Cert,
-			"front-proxy-ca.crt":           authorities.FrontProxy.Cert,
-			"etcd-ca.crt":                  authorities.Etcd.Cert,
-			"sa.pub":                       authorities.ServiceAccount.Cert,
-			"sa.key":                       authorities.ServiceAccount.Key,
-			"apiserver.crt":                leaves[pki.APIServer].Cert,
-			"apiserver.key":                leaves[pki.APIServer].Key,
-			"apiserver-kubelet-client.crt": leaves[pki.APIServerKubeletClient].Cert,
-			"apiserver-kubelet-client.key": leaves[pki.APIServerKubeletClient].Key,
-			"apiserver-etcd-client.crt":    leaves[pki.APIServerEtcdClient].Cert,
-			"apiserver-etcd-client.key":    leaves[pki.APIServerEtcdClient].Key,
-			"front-proxy-client.crt":       leaves[pki.FrontProxyClient].Cert,
-			"front-proxy-client.key":       leaves[pki.FrontProxyClient].Key,
-		}),
-		in.secret(ContainerControllerManager, map[string][]byte{
-			"ca.crt":             authorities.Cluster.Cert,
-			"ca.key":             authorities.Cluster.Key,
-			"front-proxy-ca.crt": authorities.FrontProxy.Cert,
-			"sa.key":             authorities.ServiceAccount.Key,
-			"kubeconfig":         controllerManager,
-		}),
-		in.secret(ContainerScheduler, map[string][]byte{"kubeconfig": scheduler}),
+	return []*corev1.Secret{
+		in.secret(EtcdName, etcd),
+		in.secret(ControlPlaneName, pod),
 		in.secret(ManagerKubeconfigName, map[string][]byte{KubeconfigKey: teapot}),
-	}
-	if in.Konnectivity() {
-		server, err := internal(pki.KonnectivityServerUser, pki.KonnectivityServerClient)
-		if err != nil {
-			return nil, err
-		}
-		secrets = append(secrets, in.secret(ContainerKonnectivityServer, map[string][]byte{
-			"tls.crt":    leaves[pki.KonnectivityServer].Cert,
-			"tls.key":    leaves[pki.KonnectivityServer].Key,
-			"kubeconfig": server,
-		}))
-	}
-	return secrets, nil
+	}, nil
 }
 
 // MachinesURL is the way in as it is dialled: no name needs to be resolved.

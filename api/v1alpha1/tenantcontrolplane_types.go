@@ -183,14 +183,14 @@ type EndpointSpec struct {
 
 // NetworkSpec is the tenant cluster's own addressing.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.serviceCIDR) || !has(self.podCIDR) || !isCIDR(self.serviceCIDR) || !isCIDR(self.podCIDR) || cidr(self.serviceCIDR).ip().family() != cidr(self.podCIDR).ip().family() || !(cidr(self.serviceCIDR).containsIP(cidr(self.podCIDR).ip()) || cidr(self.podCIDR).containsIP(cidr(self.serviceCIDR).ip()))",fieldPath=".podCIDR",message="overlaps spec.network.serviceCIDR; choose ranges that have no address in common"
+// +kubebuilder:validation:XValidation:rule="!has(self.serviceCIDR) || !has(self.podCIDR) || !isCIDR(self.serviceCIDR) || !isCIDR(self.podCIDR) || cidr(self.serviceCIDR).ip().family() != cidr(self.podCIDR).ip().family() || !(cidr(self.serviceCIDR).containsIP(cidr(self.podCIDR).ip()) || cidr(self.podCIDR).containsIP(cidr(self.serviceCIDR).ip()))",fieldPath=".podCIDR",message="must not overlap spec.network.serviceCIDR; choose ranges that have no address in common"
 // +kubebuilder:validation:XValidation:rule="!has(self.serviceCIDR) || !has(self.podCIDR) || !isCIDR(self.serviceCIDR) || !isCIDR(self.podCIDR) || cidr(self.serviceCIDR).ip().family() == cidr(self.podCIDR).ip().family()",fieldPath=".podCIDR",message="must be of the address family of spec.network.serviceCIDR; make both IPv4 or both IPv6"
 type NetworkSpec struct {
 	// serviceCIDR is the range of Service addresses.
 	// +optional
 	// +kubebuilder:default="10.96.0.0/16"
 	// +kubebuilder:validation:MaxLength=43
-	// +kubebuilder:validation:XValidation:rule="isCIDR(self) && cidr(self).masked() == cidr(self)",message="must be a range of addresses that begins where it says, for example 10.96.0.0/16"
+	// +kubebuilder:validation:XValidation:rule="isCIDR(self) && cidr(self).masked() == cidr(self)",message="must be a range of addresses without bits after its prefix, for example 10.96.0.0/16"
 	// +kubebuilder:validation:XValidation:rule="!isCIDR(self) || cidr(self).ip().isGlobalUnicast()",message="must not be a range of unspecified, loopback, link-local or multicast addresses; choose a private range, for example 10.96.0.0/16"
 	// +kubebuilder:validation:XValidation:rule="!isCIDR(self) || (cidr(self).ip().family() == 4 ? cidr(self).prefixLength() >= 12 && cidr(self).prefixLength() <= 24 : cidr(self).prefixLength() >= 108 && cidr(self).prefixLength() <= 120)",message="must be between /12 and /24 (IPv4) or between /108 and /120 (IPv6), the sizes that kube-apiserver can serve and that have room for cluster DNS"
 	ServiceCIDR string `json:"serviceCIDR,omitempty"`
@@ -200,7 +200,7 @@ type NetworkSpec struct {
 	// +optional
 	// +kubebuilder:default="10.244.0.0/16"
 	// +kubebuilder:validation:MaxLength=43
-	// +kubebuilder:validation:XValidation:rule="isCIDR(self) && cidr(self).masked() == cidr(self)",message="must be a range of addresses that begins where it says, for example 10.244.0.0/16"
+	// +kubebuilder:validation:XValidation:rule="isCIDR(self) && cidr(self).masked() == cidr(self)",message="must be a range of addresses without bits after its prefix, for example 10.244.0.0/16"
 	// +kubebuilder:validation:XValidation:rule="!isCIDR(self) || cidr(self).ip().isGlobalUnicast()",message="must not be a range of unspecified, loopback, link-local or multicast addresses; choose a private range, for example 10.244.0.0/16"
 	// +kubebuilder:validation:XValidation:rule="!isCIDR(self) || (cidr(self).ip().family() == 4 ? cidr(self).prefixLength() >= 8 && cidr(self).prefixLength() <= 22 : cidr(self).prefixLength() >= 48 && cidr(self).prefixLength() <= 62)",message="must be between /8 and /22 (IPv4) or between /48 and /62 (IPv6), so that there is a /24 or /64 for at least four machines"
 	PodCIDR string `json:"podCIDR,omitempty"`

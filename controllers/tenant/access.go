@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -16,8 +17,14 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// callTimeout is how long any one call to a tenant may take (design law 10: at most 5 s).
-const callTimeout = 4 * time.Second
+// How long a call to a tenant may take (design law 10: at most 5 s): one that applies an
+// object, one that asks whether the tenant is there, and one that only tells a dead API
+// server from one that waits for its datastore.
+const (
+	callTimeout = 5 * time.Second
+	askTimeout  = 3 * time.Second
+	pingTimeout = time.Second
+)
 
 // Access is how a tenant's API server is reached: by the machines' way in, whose address
 // is dialled without asking a resolver, and with a certificate of Teapot's own.
@@ -80,7 +87,7 @@ var nodes = schema.GroupVersionResource{Version: "v1", Resource: "nodes"}
 // hasMachines is the authenticated request that Ready stands on: a read through etcd that
 // also tells whether there is a machine.
 func (c *connection) hasMachines(ctx context.Context) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	list, err := c.metadata.Resource(nodes).List(ctx, metav1.ListOptions{Limit: 1})
 	if err != nil {
@@ -90,8 +97,8 @@ func (c *connection) hasMachines(ctx context.Context) (bool, error) {
 }
 
 // get asks for a path and returns an error unless the answer is 200.
-func (c *connection) get(ctx context.Context, path string) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+func (c *connection) get(ctx context.Context, path string, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url+path, nil)
 	if err != nil {
@@ -102,18 +109,33 @@ func (c *connection) get(ctx context.Context, path string) error {
 		return err
 	}
 	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, 4096))
+	body, err := io.ReadAll(io.LimitReader(response.Body, 16<<10))
 	if err != nil {
 		return err
 	}
 	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("GET %s answered %s: %s", path, response.Status, lastLine(body))
+		return &unhealthyError{path: path, status: response.Status, checks: string(body)}
 	}
 	return nil
 }
 
-// lastLine is the summing-up of a health endpoint ("readyz check failed").
-func lastLine(body []byte) string {
-	lines := bytes.Split(bytes.TrimSpace(body), []byte("\n"))
-	return string(lines[len(lines)-1])
+// unhealthyError is the answer of a health endpoint that is not 200. Its body has a line
+// for each check, "[+]name ok" or "[-]name failed: …"
+// (k8s.io/apiserver/pkg/server/healthz/healthz.go, v0.36.3).
+type unhealthyError struct{ path, status, checks string }
+
+func (e *unhealthyError) Error() string {
+	var failed []string
+	for line := range strings.Lines(e.checks) {
+		if name, ok := strings.CutPrefix(line, "[-]"); ok {
+			name, _, _ = strings.Cut(name, " ")
+			failed = append(failed, name)
+		}
+	}
+	return fmt.Sprintf("GET %s answered %s; failed checks: %s", e.path, e.status, strings.Join(failed, ", "))
+}
+
+// etcd says whether etcd is what fails. While the API server starts much else fails too.
+func (e *unhealthyError) etcd() bool {
+	return strings.Contains(e.checks, "[-]etcd") && !strings.Contains(e.checks, "[-]poststarthook")
 }

@@ -2,6 +2,7 @@ package tenant
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -10,11 +11,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 )
 
-// How often a tenant is asked. With callTimeout, steadyInterval keeps the promise that
-// Ready is withdrawn within ten seconds; eagerInterval makes a start or a return seen at
-// once, and its slower successors spare tenants that stay away.
+// How often a tenant is asked. Ready is withdrawn within ten seconds: steadyInterval,
+// askTimeout and pingTimeout may all pass before a loss is known, and the rest is for the
+// reconcile. eagerInterval makes a start or a return seen at once, and its slower
+// successors spare tenants that stay away.
 const (
-	steadyInterval = 4 * time.Second
+	steadyInterval = 3 * time.Second
 	eagerInterval  = 100 * time.Millisecond
 	eagerFor       = 30 * time.Second
 	calmInterval   = time.Second
@@ -180,27 +182,28 @@ func (s *Session) pending() *Content {
 // API server that has just started answers before its own roles and namespaces exist.
 func (s *Session) ask(ctx context.Context, ready *bool) (func(*Observation), bool) {
 	if !*ready {
-		if err := s.conn.get(ctx, "/readyz"); err != nil {
-			return s.failed(ctx, err), false
+		if err := s.conn.get(ctx, "/readyz", askTimeout); err != nil {
+			var unhealthy *unhealthyError
+			return s.failed(err, errors.As(err, &unhealthy) && unhealthy.etcd()), false
 		}
 		*ready = true
 	}
 	machines, err := s.conn.hasMachines(ctx)
 	if err != nil {
 		*ready = false
-		return s.failed(ctx, err), false
+		s.conn.drop()
+		// Alive, but the request did not get through to etcd and back.
+		return s.failed(err, s.conn.get(ctx, "/livez/ping", pingTimeout) == nil), false
 	}
 	return func(o *Observation) {
 		o.Asked, o.Answered, o.DatastoreDown, o.Error, o.Machines = true, true, false, "", machines
 	}, true
 }
 
-// failed finds out whether the API server is alive without its datastore.
-func (s *Session) failed(ctx context.Context, cause error) func(*Observation) {
+func (s *Session) failed(cause error, datastoreDown bool) func(*Observation) {
 	s.conn.drop()
-	alive := s.conn.get(ctx, "/livez/ping") == nil
 	return func(o *Observation) {
-		o.Asked, o.Answered, o.DatastoreDown, o.Error = true, false, alive, cause.Error()
+		o.Asked, o.Answered, o.DatastoreDown, o.Error = true, false, datastoreDown, cause.Error()
 	}
 }
 

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
@@ -23,6 +25,9 @@ const (
 // ensureBase applies Services, service accounts and network policies, and remembers what
 // the API server chose for the Services.
 func (s *scope) ensureBase(ctx context.Context) error {
+	if err := s.observeServing(ctx); err != nil {
+		return err
+	}
 	objects := controlplane.Base(s.input)
 	if err := s.apply(ctx, true, objects...); err != nil {
 		if taken := portTaken(err); taken != "" {
@@ -43,6 +48,23 @@ func (s *scope) ensureBase(ctx context.Context) error {
 		case controlplane.EtcdName:
 			s.input.EtcdClientIP = service.Spec.ClusterIP
 		}
+	}
+	return nil
+}
+
+// observeServing reads whether anything was ready before this reconcile.
+func (s *scope) observeServing(ctx context.Context) error {
+	deployment, statefulSet := &appsv1.Deployment{}, &appsv1.StatefulSet{}
+	for name, object := range map[string]client.Object{
+		controlplane.ControlPlaneName: deployment, controlplane.EtcdName: statefulSet,
+	} {
+		key := types.NamespacedName{Namespace: s.input.Namespace(), Name: name}
+		if err := s.Client.Get(ctx, key, object); client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("reading %T %s: %w", object, key, err)
+		}
+	}
+	s.input.Serving = controlplane.Serving{
+		ControlPlane: deployment.Status.ReadyReplicas > 0, Etcd: statefulSet.Status.ReadyReplicas > 0,
 	}
 	return nil
 }

@@ -57,7 +57,6 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, options controller.Optio
 			predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}, predicate.LabelChangedPredicate{}))).
 		Watches(&corev1.Namespace{}, owned).
 		Watches(&corev1.Secret{}, owned).
-		Watches(&corev1.ConfigMap{}, owned).
 		Watches(&corev1.ServiceAccount{}, owned).
 		Watches(&corev1.Service{}, owned).
 		Watches(&networkingv1.NetworkPolicy{}, owned).

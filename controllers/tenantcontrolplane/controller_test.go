@@ -92,7 +92,7 @@ func TestEverythingIsAppliedOnceAndThenLeftAlone(t *testing.T) {
 		&appsv1.StatefulSetList{}:           1,
 		&corev1.ServiceList{}:               3,
 		&networkingv1.NetworkPolicyList{}:   3,
-		&corev1.SecretList{}:                7,
+		&corev1.SecretList{}:                4,
 		&corev1.ServiceAccountList{}:        2,
 		&corev1.PersistentVolumeClaimList{}: 0,
 	} {
@@ -143,7 +143,7 @@ func TestOnlyTheAuthoritiesHoldKeysOfAuthorities(t *testing.T) {
 	}
 	// The controller-manager signs with the cluster's authority and with the
 	// service-account key, the API server with the latter.
-	allowed := []string{"authorities", "kube-controller-manager", "kube-apiserver"}
+	allowed := []string{controlplane.AuthoritiesName, controlplane.ControlPlaneName}
 	for _, secret := range secrets.Items {
 		for name, value := range secret.Data {
 			for authority, private := range authorities.Data {

@@ -135,7 +135,7 @@ func (s *scope) endPods(ctx context.Context) error {
 func (s *scope) retain(ctx context.Context, namespace *corev1.Namespace) (bool, error) {
 	own := client.InNamespace(namespace.Name)
 	for _, kind := range []client.Object{
-		&appsv1.Deployment{}, &appsv1.StatefulSet{}, &policyv1.PodDisruptionBudget{}, &corev1.Service{}, &corev1.ConfigMap{},
+		&appsv1.Deployment{}, &appsv1.StatefulSet{}, &policyv1.PodDisruptionBudget{}, &corev1.Service{},
 	} {
 		err := s.Client.DeleteAllOf(ctx, kind, own, client.MatchingLabels{teapotv1.ManagedByLabel: teapotv1.ManagedByTeapot},
 			client.PropagationPolicy(metav1.DeletePropagationBackground))

@@ -47,7 +47,7 @@ func (w *writer) kind(path string) error {
 		}
 		for _, part := range []string{"spec", "status"} {
 			if schema, ok := root.Properties[part]; ok {
-				w.object(part, structOf(w.source, names.Kind, part), schema)
+				w.object(part, structOf(w.source, names.Kind, part), schema, rulesOf(schema))
 			}
 		}
 	}
@@ -55,23 +55,21 @@ func (w *writer) kind(path string) error {
 }
 
 // object writes the fields of an object as a table, then the objects below it.
-func (w *writer) object(path, goType string, schema apiextensionsv1.JSONSchemaProps) {
+func (w *writer) object(path, goType string, schema apiextensionsv1.JSONSchemaProps, rules rules) {
 	w.linef("\n### `%s`\n", path)
 	w.linef("%s\n", paragraph(schema.Description))
-	if rules := rulesAt(schema, ""); len(rules) > 0 {
-		for _, rule := range rules {
-			w.linef("- %s", escape(sentence(rule)))
-		}
-		w.linef("")
+	for _, rule := range rules[""] {
+		w.linef("%s\n", escape(sentence(rule)))
 	}
 	w.linef("| Field | Type | Default | Meaning |\n|---|---|---|---|")
 	names := order(w.source.fields[goType], schema.Properties)
 	for _, name := range names {
 		property := schema.Properties[name]
-		w.linef("| `%s` | %s | %s | %s |", name, kindOf(property, slices.Contains(schema.Required, name)), defaultOf(property), meaning(property, rulesAt(schema, "."+name)))
+		w.linef("| `%s` | %s | %s | %s |", name, kindOf(property, slices.Contains(schema.Required, name)), defaultOf(property), meaning(property, rules.below(name, property)[""]))
 	}
 	for i, name := range names {
 		property, below := schema.Properties[name], path+"."+name
+		inner := rules.below(name, property)
 		if property.Items != nil && property.Items.Schema != nil {
 			property, below = *property.Items.Schema, below+"[]"
 		}
@@ -79,11 +77,13 @@ func (w *writer) object(path, goType string, schema apiextensionsv1.JSONSchemaPr
 			continue
 		}
 		// The components are all alike, and so are the add-ons: what is alike is written once.
-		if j := slices.IndexFunc(names[:i], func(other string) bool { return alike(schema.Properties[other], property) }); j >= 0 {
+		if j := slices.IndexFunc(names[:i], func(other string) bool {
+			return alike(schema.Properties[other], property) && reflect.DeepEqual(rules.below(other, schema.Properties[other]), inner)
+		}); j >= 0 {
 			w.linef("\n### `%s`\n\n%s\n\nIts fields are those of [`%s.%s`](#%s).", below, paragraph(property.Description), path, names[j], anchor(path+"."+names[j]))
 			continue
 		}
-		w.object(below, structOf(w.source, goType, name), property)
+		w.object(below, structOf(w.source, goType, name), property, inner)
 	}
 }
 
@@ -152,7 +152,7 @@ func defaultOf(schema apiextensionsv1.JSONSchemaProps) string {
 }
 
 // meaning is a field's description and all that restricts it.
-func meaning(schema apiextensionsv1.JSONSchemaProps, more []string) string {
+func meaning(schema apiextensionsv1.JSONSchemaProps, rules []string) string {
 	parts := []string{paragraph(schema.Description)}
 	var limits []string
 	if len(schema.Enum) > 0 {
@@ -193,26 +193,36 @@ func meaning(schema apiextensionsv1.JSONSchemaProps, more []string) string {
 	}
 	// An object of its own table lists its own rules there.
 	if len(schema.Properties) == 0 {
-		more = append(rulesAt(schema, ""), more...)
-	}
-	for _, rule := range more {
-		parts = append(parts, sentence(rule))
-	}
-	return escape(strings.Join(parts, "<br>"))
-}
-
-// rulesAt are the messages of the rules of a schema that point to a field of it, or with
-// an empty path to itself.
-func rulesAt(schema apiextensionsv1.JSONSchemaProps, fieldPath string) []string {
-	var messages []string
-	for _, rule := range schema.XValidations {
-		if rule.FieldPath == fieldPath {
-			messages = append(messages, rule.Message)
-			continue
+		for _, rule := range rules {
+			parts = append(parts, sentence(rule))
 		}
 	}
-	// A rule may point further down (".endpoint.port"); it is told where it points to last.
-	return messages
+	return escape(strings.Join(parts, lineBreak))
+}
+
+// rules are the messages of rules by the path, below an object, of the field that they
+// point to; those under the empty path are about the object itself.
+type rules map[string][]string
+
+func rulesOf(schema apiextensionsv1.JSONSchemaProps) rules {
+	found := rules{}
+	for _, rule := range schema.XValidations {
+		path := strings.TrimPrefix(rule.FieldPath, ".")
+		found[path] = append(found[path], rule.Message)
+	}
+	return found
+}
+
+// below are a field's own rules and those of the objects around it that point to it or
+// further down.
+func (r rules) below(name string, schema apiextensionsv1.JSONSchemaProps) rules {
+	found := rulesOf(schema)
+	for path, messages := range r {
+		if first, rest, _ := strings.Cut(path, "."); first == name {
+			found[rest] = append(found[rest], messages...)
+		}
+	}
+	return found
 }
 
 // alike says whether two objects have the same fields.
@@ -228,13 +238,18 @@ func anchor(path string) string {
 // paragraph undoes the line breaks of a comment.
 func paragraph(text string) string { return strings.Join(strings.Fields(text), " ") }
 
+// sentence begins with a capital, unless its first word is a name, and ends with a dot.
 func sentence(text string) string {
-	if text == "" {
-		return ""
+	first, _, _ := strings.Cut(text, " ")
+	if text != "" && !strings.Contains(first, ".") && !strings.HasPrefix(first, "etcd") && !strings.HasPrefix(first, "kubeadm") {
+		text = strings.ToUpper(text[:1]) + text[1:]
 	}
-	return strings.ToUpper(text[:1]) + strings.TrimSuffix(text[1:], ".") + "."
+	return strings.TrimSuffix(text, ".") + "."
 }
 
+// lineBreak is the one piece of HTML in a table's cell.
+const lineBreak = "<br>"
+
 func escape(text string) string {
-	return strings.NewReplacer("|", `\|`, "<br>", "<br>", "<", "&lt;").Replace(text)
+	return strings.NewReplacer("|", `\|`, lineBreak, lineBreak, "<", "&lt;").Replace(text)
 }

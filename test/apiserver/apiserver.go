@@ -82,6 +82,17 @@ func Config(t testing.TB) *rest.Config {
 	return rest.CopyConfig(shared.server.environment.Config)
 }
 
+// Kubeconfig returns the path of a file with the access of Config, for programs.
+func Kubeconfig(t testing.TB) string {
+	t.Helper()
+	Config(t)
+	path := filepath.Join(t.TempDir(), "kubeconfig")
+	if err := os.WriteFile(path, shared.server.environment.KubeConfig, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 // Start starts a server for a TestMain that wants it before any test. The caller stops it.
 func Start() (config *rest.Config, stop func() error, err error) {
 	s, err := start()

@@ -4,9 +4,11 @@ package chart
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -271,7 +273,65 @@ func TestRoles(t *testing.T) {
 	})
 }
 
-func chartDir(t *testing.T) string { return filepath.Join(apiserver.Root(t), "charts", "teapot") }
+// TestLifeOfARelease: control planes outlive the chart, and a new installation finds them.
+func TestLifeOfARelease(t *testing.T) {
+	c := newClient(t, apiserver.Config(t))
+	ensureNamespace(t, c)
+	t.Setenv("KUBECONFIG", apiserver.Kubeconfig(t))
+	run := func(args ...string) {
+		t.Helper()
+		if out, err := helm(t, "", append(args, "--namespace", namespace)...); err != nil {
+			t.Fatalf("helm %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+	}
+	plane := &teapotv1.TenantControlPlane{ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceDefault, Name: "survivor"}}
+	plane.Spec.Version = "v1.36.3"
+	exists := func(object client.Object, want bool) {
+		t.Helper()
+		err := c.Get(t.Context(), client.ObjectKeyFromObject(object), object)
+		if apierrors.IsNotFound(err) == want || client.IgnoreNotFound(err) != nil {
+			t.Fatalf("%T %s exists: %v, want %v", object, object.GetName(), err, want)
+		}
+	}
+	manager := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "teapot-manager"}}
+
+	// The test's API server has the CRDs already, as another tool may have put them there.
+	run("install", "teapot", chartDir(t), "--take-ownership")
+	create(t, c, plane)
+	t.Cleanup(func() {
+		if err := c.Delete(context.WithoutCancel(t.Context()), plane); err != nil {
+			t.Error(err)
+		}
+	})
+	exists(manager, true)
+
+	run("upgrade", "teapot", chartDir(t), "--set", "replicas=2,image.tag=v0.1.1")
+	exists(manager, true)
+	if image := manager.Spec.Template.Spec.Containers[0].Image; image != "ghcr.io/teapot-cloud/teapot-manager:v0.1.1" {
+		t.Errorf("after the upgrade the image is %s", image)
+	}
+	exists(plane, true)
+
+	run("uninstall", "teapot")
+	exists(manager, false)
+	exists(plane, true)
+
+	run("install", "teapot", chartDir(t))
+	exists(manager, true)
+	exists(plane, true)
+	run("uninstall", "teapot")
+}
+
+// chartDir returns the chart's folder. Helm reads it in a process of its own; it is walked
+// here too, so that `go test` knows not to answer from its cache when a file has changed.
+func chartDir(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(apiserver.Root(t), "charts", "teapot")
+	if err := filepath.WalkDir(dir, func(_ string, _ fs.DirEntry, err error) error { return err }); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
 
 // helm runs the Helm that the environment variable HELM names.
 func helm(t *testing.T, input string, args ...string) (string, error) {

@@ -34,13 +34,15 @@ const (
 	PodCIDR     = "10.129.0.0/16"
 	ServiceCIDR = "10.128.0.0/16"
 
+	// Gateway is the node's default route. Nobody answers there unless a
+	// harness takes the address.
+	Gateway = "172.30.0.1"
+
 	// bridge is the node's uplink: what is to be on the same wire as the node
 	// puts a veth end into it.
 	bridge = "uplink"
-	// nodeCIDR is NodeIP with its prefix length, gateway the default route.
-	// Nobody answers there unless a harness takes the address.
+	// nodeCIDR is NodeIP with its prefix length.
 	nodeCIDR = NodeIP + "/24"
-	gateway  = "172.30.0.1"
 )
 
 // rules hides pods behind the node's address when they leave the node. One
@@ -128,7 +130,7 @@ func configure() error {
 	if err := netlink.LinkSetUp(br); err != nil {
 		return err
 	}
-	route := &netlink.Route{LinkIndex: br.Attrs().Index, Gw: net.ParseIP(gateway)}
+	route := &netlink.Route{LinkIndex: br.Attrs().Index, Gw: net.ParseIP(Gateway)}
 	if err := netlink.RouteAdd(route); err != nil {
 		return fmt.Errorf("adding the default route: %w", err)
 	}

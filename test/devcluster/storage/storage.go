@@ -17,7 +17,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
-	"k8s.io/klog/v2"
 	"sigs.k8s.io/sig-storage-lib-external-provisioner/v13/controller"
 )
 
@@ -36,7 +35,7 @@ func Run(ctx context.Context, config *rest.Config, root string) error {
 	if err != nil {
 		return fmt.Errorf("making a client: %w", err)
 	}
-	ctrl := controller.NewProvisionController(klog.FromContext(ctx), client, ProvisionerName, &provisioner{root: root},
+	ctrl := controller.NewProvisionController(ctx, client, ProvisionerName, &provisioner{root: root},
 		// There is one provisioner, on one node.
 		controller.LeaderElection(false),
 		// The deletion of a directory is part of the deletion of its volume.

@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Measures the installed Teapot in the development cluster; arguments go to test/bench.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. test/lib.sh
+
+devcluster_build
+tools_built
+teapot_into_devcluster
+mkdir -p bench
+go run ./test/bench -out bench/results.json ${BENCH_ARGS:-}

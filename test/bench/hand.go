@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/teapot-cloud/teapot/test/floor"
+)
+
+// prepared is a floor whose clock has not started.
+type prepared struct {
+	*floor.Floor
+	namespace string
+	question  question
+}
+
+// prepare makes all of a number of floors that is not on the clock.
+func (b *bench) prepare(ctx context.Context, count int) ([]*prepared, error) {
+	var made []*prepared
+	for range count {
+		b.floors++
+		p := &prepared{namespace: fmt.Sprintf("teapot-bench-floor-%d", b.floors)}
+		var err error
+		p.Floor, err = floor.Prepare(ctx, b.client, floor.Options{
+			Namespace: p.namespace, Labels: map[string]string{label: "floor"},
+			Version: b.version, NodeAddress: b.node,
+		})
+		if err != nil {
+			return nil, err
+		}
+		if p.question, err = readyz(p.Address, p.CA); err != nil {
+			return nil, err
+		}
+		made = append(made, p)
+	}
+	return made, nil
+}
+
+// run starts the pod and returns how long it was until its API server was ready.
+func (p *prepared) run(ctx context.Context) (time.Duration, error) {
+	begun := time.Now()
+	if err := p.Start(ctx); err != nil {
+		return 0, err
+	}
+	at, err := p.question.answered(ctx)
+	return at.Sub(begun), err
+}
+
+// podsOfFloor are the pods of a floor: one.
+func (b *bench) podsOfFloor(ctx context.Context, p *prepared) ([]corev1.Pod, error) {
+	pods := &corev1.PodList{}
+	if err := b.client.List(ctx, pods, client.InNamespace(p.namespace)); err != nil {
+		return nil, fmt.Errorf("listing the pods of namespace %s: %w", p.namespace, err)
+	}
+	return pods.Items, nil
+}
+
+func namespaces(floors []*prepared) []string {
+	names := make([]string, len(floors))
+	for i, p := range floors {
+		names[i] = p.namespace
+	}
+	return names
+}

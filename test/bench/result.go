@@ -1,0 +1,150 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/tabwriter"
+)
+
+// Names of the figures.
+const (
+	readyReadyz  = "ready_readyz"
+	readyRequest = "ready_request"
+	tenAtOnce    = "ten_at_once"
+	deletion     = "delete"
+	tenantAnon   = "tenant_anon_mib"
+	tenantPSS    = "tenant_pss_mib"
+)
+
+// Result is one figure as it is written to the JSON file.
+type Result struct {
+	Name  string  `json:"name"`
+	Value float64 `json:"value"`
+	Unit  string  `json:"unit"`
+	// Floor is the same figure of the control plane written by hand, and Ratio how many
+	// times as much Teapot needs; null where there is no floor.
+	Floor *float64 `json:"floor"`
+	Ratio *float64 `json:"ratio"`
+	// N is how many times each was measured; the figures are medians.
+	N int `json:"n"`
+}
+
+// newResult takes the medians. Without samples of a floor there is no floor.
+func newResult(name, unit string, teapot, floor []float64) Result {
+	r := Result{Name: name, Value: median(teapot), Unit: unit, N: len(teapot)}
+	if len(floor) > 0 {
+		f := median(floor)
+		ratio := r.Value / f
+		r.Floor, r.Ratio = &f, &ratio
+	}
+	return r
+}
+
+// median of samples; of an even number the mean of the middle two; 0 of none.
+func median(samples []float64) float64 {
+	if len(samples) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(samples))
+	middle := len(sorted) / 2
+	if len(sorted)%2 == 1 {
+		return sorted[middle]
+	}
+	return (sorted[middle-1] + sorted[middle]) / 2
+}
+
+// aim is what design.md (section 8) and the issues hold a figure to.
+type aim struct {
+	text string
+	met  func(Result) bool
+}
+
+func ratioUpTo(limit float64) aim {
+	return aim{fmt.Sprintf("ratio ≤ %g", limit), func(r Result) bool { return r.Ratio != nil && *r.Ratio <= limit }}
+}
+
+// figures are all figures in the order of the table, with their aims.
+var figures = []struct {
+	name string
+	aim  *aim
+}{
+	{readyReadyz, nil},
+	{readyRequest, new(ratioUpTo(1.3))},
+	{tenAtOnce, new(ratioUpTo(1.2))},
+	{deletion, &aim{"< 10 s", func(r Result) bool { return r.Value < 10 }}},
+	{tenantAnon, &aim{"≤ 200 MiB", func(r Result) bool { return r.Value <= 200 }}},
+	{tenantPSS, nil},
+}
+
+func names() []string {
+	all := make([]string, len(figures))
+	for i, figure := range figures {
+		all[i] = figure.name
+	}
+	return all
+}
+
+// table prints results for people, in the order of figures.
+func table(results []Result) string {
+	var text strings.Builder
+	w := tabwriter.NewWriter(&text, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(w, "NAME\tVALUE\tUNIT\tFLOOR\tRATIO\tN\tAIM")
+	for _, figure := range figures {
+		i := slices.IndexFunc(results, func(r Result) bool { return r.Name == figure.name })
+		if i < 0 {
+			continue
+		}
+		r := results[i]
+		verdict := "-"
+		if figure.aim != nil {
+			verdict = figure.aim.text + ": missed"
+			if figure.aim.met(r) {
+				verdict = figure.aim.text + ": met"
+			}
+		}
+		fmt.Fprintf(w, "%s\t%.2f\t%s\t%s\t%s\t%d\t%s\n", r.Name, r.Value, r.Unit, optional(r.Floor), optional(r.Ratio), r.N, verdict)
+	}
+	_ = w.Flush() // into memory
+	return text.String()
+}
+
+func optional(v *float64) string {
+	if v == nil {
+		return "-"
+	}
+	return fmt.Sprintf("%.2f", *v)
+}
+
+// encodeJSON is the content of the results' file: a list, one figure a line.
+func encodeJSON(results []Result) ([]byte, error) {
+	lines := make([]string, len(results))
+	for i, r := range results {
+		line, err := json.Marshal(r)
+		if err != nil {
+			return nil, fmt.Errorf("encoding figure %s: %w", r.Name, err)
+		}
+		lines[i] = "  " + string(line)
+	}
+	if len(lines) == 0 {
+		return []byte("[]\n"), nil
+	}
+	return []byte("[\n" + strings.Join(lines, ",\n") + "\n]\n"), nil
+}
+
+func writeJSON(path string, results []Result) error {
+	data, err := encodeJSON(results)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return fmt.Errorf("writing the figures: %w", err)
+	}
+	if err := os.WriteFile(path, data, 0o644); err != nil {
+		return fmt.Errorf("writing the figures: %w", err)
+	}
+	return nil
+}

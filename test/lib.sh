@@ -1,0 +1,54 @@
+# What demo.sh, run.sh and bench.sh share. To be sourced from the root of the repository.
+
+NAMESPACE=${NAMESPACE:-teapot-system}
+IMAGE_REPO=${IMAGE_REPO:-ghcr.io/teapot-cloud}
+TAG=${TAG:-dev}
+STARTED=$SECONDS
+
+say() { printf '[%3ds] %s\n' "$((SECONDS - STARTED))" "$*"; }
+fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
+
+# devcluster_build makes bin/devcluster and sets KUBECTL and HELM to the ones it built.
+devcluster_build() {
+	mkdir -p bin
+	go build -o bin/devcluster ./test/devcluster
+}
+
+# tools_built sets KUBECTL and HELM to those of the project's own build.
+tools_built() {
+	KUBECTL=$(bin/devcluster bin kubectl)
+	HELM=$(bin/devcluster bin helm)
+}
+
+# teapot_images builds the images for this machine's architecture into dist/.
+teapot_images() {
+	go run ./images --platform "linux/$(go env GOARCH)" --tag "$TAG" --output dist
+}
+
+# teapot_install installs or upgrades Teapot by Helm, unless the very same chart, image and
+# values are there already. $1 is the digest of the image; further arguments are Helm's.
+teapot_install() {
+	local digest=$1; shift
+	local chart mark
+	chart=$(find charts/teapot -type f -print0 | sort -z | xargs -0 cat | sha256sum | cut -c1-16)
+	mark="teapot-$(printf '%s %s %s' "$chart" "$digest" "$*" | sha256sum | cut -c1-16)"
+	if ! "$HELM" status teapot --namespace "$NAMESPACE" -o json 2>/dev/null | grep -q "\"description\":\"$mark\""; then
+		"$HELM" upgrade --install teapot charts/teapot --namespace "$NAMESPACE" --create-namespace \
+			--description "$mark" --wait --timeout 3m \
+			--set "image.repository=$IMAGE_REPO/teapot-manager" --set "image.tag=$TAG" \
+			--set-string "podAnnotations.teapot\\.dev/image=$digest" "$@" >/dev/null
+	fi
+	"$KUBECTL" -n "$NAMESPACE" rollout status deployment/teapot-manager --timeout 2m >/dev/null
+}
+
+# teapot_into_devcluster starts the development cluster and puts the current Teapot in it.
+teapot_into_devcluster() {
+	bin/devcluster up
+	KUBECONFIG=$(bin/devcluster kubeconfig)
+	export KUBECONFIG
+	say "building Teapot and its image"
+	teapot_images >/dev/null
+	bin/devcluster load-image dist/*.tar >/dev/null
+	say "installing Teapot by Helm into namespace $NAMESPACE"
+	teapot_install "$(sha256sum dist/*.tar | sha256sum | cut -c1-16)"
+}
