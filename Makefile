@@ -15,8 +15,6 @@ NAMESPACE ?= teapot-system
 # iptables.
 PACKAGES := ca-certificates gcc git iproute2 iptables libc6-dev libseccomp-dev make nftables pkg-config
 
-DEVCLUSTER := bin/devcluster
-OUT := test/out
 
 .PHONY: help
 help: ## show this
@@ -31,6 +29,11 @@ deps: ## install the Debian packages that are missing
 		DEBIAN_FRONTEND=noninteractive apt-get update -qq; \
 		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
 	fi
+
+.PHONY: assets
+assets: ## build kube-apiserver, etcd and kubectl, which tests of the API need, and print where they are
+	@mkdir -p bin && go build -o bin/devcluster ./test/devcluster
+	@bin/devcluster assets
 
 .PHONY: build
 build: ## build teapot and teapot-manager into bin/
@@ -67,9 +70,6 @@ demo: ## start everything and end with a tenant's API that answers
 demo-down: ## remove what the demo made (the builds are kept)
 	@CLUSTER=$(CLUSTER) NAMESPACE=$(NAMESPACE) test/demo.sh down
 
-$(DEVCLUSTER): FORCE
-	@mkdir -p bin && go build -o $@ ./test/devcluster
-FORCE:
 
 .PHONY: test
 test: deps ## unit, golden, API-server-backed and end-to-end tests

@@ -69,10 +69,14 @@ func (q question) answered(ctx context.Context) (time.Time, error) {
 	}}
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
-	for {
-		last := q.ask(ctx, asking)
-		if last == nil {
+	for last := error(nil); ; {
+		err := q.ask(ctx, asking)
+		if err == nil {
 			return time.Now(), nil
+		}
+		// The question that the deadline cuts off says nothing of the control plane.
+		if last == nil || ctx.Err() == nil {
+			last = err
 		}
 		select {
 		case <-ctx.Done():

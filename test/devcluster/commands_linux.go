@@ -136,8 +136,8 @@ as a NodePort, until interrupted.`,
 // runForwarderCommand is the process that the cluster's kubeconfig points to.
 func runForwarderCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "run-forwarder LISTEN TARGET", Hidden: true, Args: cobra.ExactArgs(2),
-		RunE: func(cmd *cobra.Command, args []string) error { return serve(cmd, nodenet.Path, args[0], args[1]) },
+		Use: "run-forwarder NETNS LISTEN TARGET", Hidden: true, Args: cobra.ExactArgs(3),
+		RunE: func(cmd *cobra.Command, args []string) error { return serve(cmd, args[0], args[1], args[2]) },
 	}
 }
 

@@ -14,15 +14,12 @@ import (
 	"github.com/teapot-cloud/teapot/test/devcluster/hostinfo"
 )
 
-// cgroupName is the group at the top of each hierarchy that holds all parts
-// and, below kubepods, all pods.
-const cgroupName = "teapot-devcluster"
-
-// makeCgroup makes a group in every hierarchy and returns its directories.
+// makeCgroup makes a group in every hierarchy and returns its directories. It
+// lies in the cluster's own group, which also holds all pods, below kubepods.
 func (c *Cluster) makeCgroup(name string) ([]string, error) {
 	var dirs []string
 	for controllers, point := range c.host.Hierarchies {
-		parent := filepath.Join(point, cgroupName)
+		parent := filepath.Join(point, c.Dir.Name())
 		if err := os.MkdirAll(parent, 0o755); err != nil {
 			return nil, fmt.Errorf("making cgroup: %w", err)
 		}
@@ -97,23 +94,23 @@ func (c *Cluster) place(part string) (func(pid int) error, error) {
 	}, nil
 }
 
-// cgroupRoots returns the directories of our group that exist.
-func cgroupRoots() []string {
+// cgroupRoots returns the directories of a cluster's group that exist.
+func cgroupRoots(name string) []string {
 	// Not by the detected hierarchies: what an earlier run made must go even if
 	// mounts have changed since.
-	roots, _ := filepath.Glob("/sys/fs/cgroup/*/" + cgroupName)
-	if _, err := os.Stat("/sys/fs/cgroup/" + cgroupName); err == nil {
-		roots = append(roots, "/sys/fs/cgroup/"+cgroupName)
+	roots, _ := filepath.Glob("/sys/fs/cgroup/*/" + name)
+	if _, err := os.Stat("/sys/fs/cgroup/" + name); err == nil {
+		roots = append(roots, "/sys/fs/cgroup/"+name)
 	}
 	return roots
 }
 
 // cgroupPIDs returns the processes in our groups: all of them are parts, their
 // children, or containers.
-func cgroupPIDs() []int {
+func cgroupPIDs(name string) []int {
 	seen := map[int]bool{}
 	var pids []int
-	for _, root := range cgroupRoots() {
+	for _, root := range cgroupRoots(name) {
 		_ = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 			if err != nil || d.Name() != "cgroup.procs" {
 				return nil
@@ -136,9 +133,9 @@ func cgroupPIDs() []int {
 
 // removeCgroups removes our groups, children first. It fails while a process
 // is still on its way out of one.
-func removeCgroups() error {
+func removeCgroups(name string) error {
 	var failed error
-	for _, root := range cgroupRoots() {
+	for _, root := range cgroupRoots(name) {
 		var dirs []string
 		_ = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 			if err == nil && d.IsDir() {

@@ -73,6 +73,9 @@ func New(dir state.Dir, out io.Writer) (*Cluster, error) {
 	return &Cluster{Dir: state.Dir(abs), Out: out, start: time.Now()}, nil
 }
 
+// netns is the path of the cluster's network namespace.
+func (c *Cluster) netns() string { return nodenet.Path(c.Dir.Name()) }
+
 // step prints one line of progress, with the seconds since the command began.
 func (c *Cluster) step(format string, args ...any) {
 	fmt.Fprintf(c.Out, "%6.1fs  %s\n", time.Since(c.start).Seconds(), fmt.Sprintf(format, args...))
@@ -211,9 +214,9 @@ func poll(ctx context.Context, limit time.Duration, alive func() error, check fu
 }
 
 // dialable reports whether something listens at an address of the namespace.
-func dialable(addr string) func(context.Context) error {
+func (c *Cluster) dialable(addr string) func(context.Context) error {
 	return func(ctx context.Context) error {
-		conn, err := netdial.Dialer(nodenet.Path)(ctx, "tcp", addr)
+		conn, err := netdial.Dialer(c.netns())(ctx, "tcp", addr)
 		if err != nil {
 			return err
 		}

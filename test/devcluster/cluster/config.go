@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"text/template"
 
 	"k8s.io/client-go/tools/clientcmd"
@@ -47,6 +49,7 @@ type values struct {
 	SystemdCgroup, FailCgroupV1         bool
 	RestrictOOM                         bool
 	NodeName, DNSIP, PodCIDR, Gateway   string
+	CNINetwork                          string
 	ProvisionerName, ProvisionerUser    string
 }
 
@@ -60,12 +63,12 @@ func (c *Cluster) writeConfig() error {
 		Dir: string(c.Dir), Containerd: c.Dir.ContainerdSocket(),
 		Shim: c.bin("containerd-shim-runc-v2"), Runc: c.bin("runc"), CNIBin: c.bins["cni-plugins"],
 		PauseImage: imageset.PauseImage, CoreDNSImage: imageset.CoreDNSImage(build.CoreDNSVersion),
-		CgroupDriver: c.host.CgroupDriver(), CgroupRoot: c.host.CgroupRoot(cgroupName),
+		CgroupDriver: c.host.CgroupDriver(), CgroupRoot: c.host.CgroupRoot(c.Dir.Name()),
 		SystemdCgroup: c.host.SystemdCgroup(), FailCgroupV1: c.host.FailCgroupV1(),
 		// Also where the capability exists: pods then keep the score that we
 		// can always give them, on every machine the same.
 		RestrictOOM: true,
-		NodeName:    NodeName, DNSIP: dnsIP, PodCIDR: nodenet.PodCIDR, Gateway: nodenet.Gateway,
+		NodeName:    NodeName, CNINetwork: c.Dir.Name(), DNSIP: dnsIP, PodCIDR: nodenet.PodCIDR, Gateway: nodenet.Gateway,
 		ProvisionerName: storage.ProvisionerName, ProvisionerUser: provisionerUser,
 	}
 	for name, path := range templateFiles {
@@ -154,7 +157,7 @@ func (c *Cluster) writePKI() error {
 		pki.Identity{CommonName: "teapot-devcluster-admin", Groups: []string{masters}},
 		"# Teapot's development cluster. The server is the forwarder on this machine's\n"+
 			"# 127.0.0.1: it leads to "+inside+" in network namespace\n"+
-			"# "+nodenet.Path+", which nothing else on this machine reaches.\n")
+			"# "+c.netns()+", which nothing else on this machine reaches.\n")
 }
 
 // authority makes a CA and writes it.
@@ -210,6 +213,23 @@ func readSysctls() (map[string]string, error) {
 		before[name] = string(bytes.TrimSpace(value))
 	}
 	return before, nil
+}
+
+// raised returns the settings for the cluster: those of sysctls, except limits
+// that are higher already.
+func raised(before map[string]string) map[string]string {
+	settings := map[string]string{}
+	for name, want := range sysctls {
+		if strings.HasPrefix(name, "fs/") {
+			have, err1 := strconv.Atoi(before[name])
+			need, err2 := strconv.Atoi(want)
+			if err1 == nil && err2 == nil && have >= need {
+				continue
+			}
+		}
+		settings[name] = want
+	}
+	return settings
 }
 
 // writeSysctls sets what differs.

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -55,11 +56,11 @@ func (c *Cluster) remove() error {
 	if err := unmountBelow(string(c.Dir)); err != nil {
 		return err
 	}
-	if err := nodenet.Delete(); err != nil {
+	if err := nodenet.Delete(c.netns()); err != nil {
 		return err
 	}
 	// A killed process leaves its cgroup some time after it has left /proc.
-	if err := poll(context.Background(), 10*time.Second, nil, func(context.Context) error { return removeCgroups() }); err != nil {
+	if err := poll(context.Background(), 10*time.Second, nil, func(context.Context) error { return removeCgroups(c.Dir.Name()) }); err != nil {
 		return err
 	}
 	if err := c.removeStrays(); err != nil {
@@ -125,7 +126,7 @@ func (c *Cluster) killAll() error {
 	if err := proc.Stop(stopGrace, proc.Marked(c.Dir)...); err != nil {
 		return err
 	}
-	return proc.Stop(0, proc.ByPID(cgroupPIDs())...)
+	return proc.Stop(0, proc.ByPID(cgroupPIDs(c.Dir.Name()))...)
 }
 
 // unmountBelow unmounts everything mounted below a directory, innermost first:
@@ -175,7 +176,7 @@ var unescape = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\13
 // removeStrays removes what programs write outside the state directory without
 // a setting for it: libcni's results, and kubelet's links to container logs.
 func (c *Cluster) removeStrays() error {
-	results, err := filepath.Glob("/var/lib/cni/results/teapot-devcluster-*")
+	results, err := filepath.Glob("/var/lib/cni/results/" + c.Dir.Name() + "-*")
 	if err != nil {
 		return err
 	}
@@ -196,7 +197,17 @@ func (c *Cluster) removeStrays() error {
 			return fmt.Errorf("removing %s: %w", link, err)
 		}
 	}
-	for _, dir := range []string{"/var/lib/cni/results", "/var/lib/cni", "/var/log/containers"} {
+	// kubelet's device plugins register at a fixed path. If a kubelet of
+	// somebody else answers there, it stays.
+	const plugins = "/var/lib/kubelet/device-plugins"
+	if conn, err := net.Dial("unix", plugins+"/kubelet.sock"); err == nil {
+		conn.Close()
+	} else {
+		for _, name := range []string{"kubelet.sock", "kubelet_internal_checkpoint", "DEPRECATION"} {
+			_ = os.Remove(filepath.Join(plugins, name))
+		}
+	}
+	for _, dir := range []string{"/var/lib/cni/results", "/var/lib/cni", "/var/log/containers", plugins, "/var/lib/kubelet"} {
 		// Only if empty: others may use them.
 		_ = os.Remove(dir)
 	}

@@ -23,6 +23,8 @@ type part struct {
 	name, version string
 	// args is the program and its arguments.
 	args []string
+	// env is added to the environment.
+	env []string
 	// outside starts it in the host's network namespace.
 	outside bool
 	// ready returns nil once the part serves; nil means that the final wait
@@ -51,7 +53,7 @@ func (c *Cluster) parts() []part {
 	self := c.Dir.Path("bin", "devcluster")
 	api := net.JoinHostPort(nodenet.NodeIP, strconv.Itoa(apiPort))
 	return []part{
-		{name: "etcd", version: build.EtcdVersion, ready: dialable("127.0.0.1:2379"), args: []string{
+		{name: "etcd", version: build.EtcdVersion, ready: c.dialable("127.0.0.1:2379"), args: []string{
 			c.bin("etcd"), "--name=" + NodeName, "--data-dir=" + c.Dir.Path("etcd"),
 			"--listen-client-urls=https://127.0.0.1:2379", "--advertise-client-urls=https://127.0.0.1:2379",
 			"--listen-peer-urls=https://127.0.0.1:2380", "--initial-advertise-peer-urls=https://127.0.0.1:2380",
@@ -63,9 +65,13 @@ func (c *Cluster) parts() []part {
 			"--peer-cert-file=" + pki("etcd.crt"), "--peer-key-file=" + pki("etcd.key"),
 			"--quota-backend-bytes=4294967296", "--auto-compaction-retention=10m",
 		}},
-		{name: "containerd", version: build.ContainerdVersion, ready: c.containerdReady, args: []string{
-			c.bin("containerd"), "--config=" + config("containerd.toml"), "--log-level=info",
-		}},
+		{
+			name: "containerd", version: build.ContainerdVersion, ready: c.containerdReady,
+			args: []string{c.bin("containerd"), "--config=" + config("containerd.toml"), "--log-level=info"},
+			// The shim's own look at its features takes runc from PATH, whatever
+			// BinaryName says.
+			env: []string{"PATH=" + c.bins["runc"] + ":" + proc.Path},
+		},
 		{name: "kube-apiserver", version: kube, ready: c.apiServerReady, args: []string{
 			c.bin("kube-apiserver"),
 			"--advertise-address=" + nodenet.NodeIP, "--secure-port=" + strconv.Itoa(apiPort), "--allow-privileged",
@@ -91,7 +97,7 @@ func (c *Cluster) parts() []part {
 			"--audit-log-maxsize=200", "--audit-log-maxbackup=2",
 		}},
 		{name: forwarderPart, version: kube, outside: true, args: []string{
-			self, "run-forwarder", fmt.Sprintf("127.0.0.1:%d", c.record.ForwardPort), api,
+			self, "run-forwarder", c.netns(), fmt.Sprintf("127.0.0.1:%d", c.record.ForwardPort), api,
 		}},
 		{name: "kube-controller-manager", version: kube, args: []string{
 			c.bin("kube-controller-manager"),
@@ -141,7 +147,7 @@ func (c *Cluster) containerdReady(ctx context.Context) error {
 // up yet. Nothing secret is sent, hence no check of the certificate.
 func (c *Cluster) apiServerReady(ctx context.Context) error {
 	transport := &http.Transport{
-		DialContext:       netdial.Dialer(nodenet.Path),
+		DialContext:       netdial.Dialer(c.netns()),
 		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true},
 		DisableKeepAlives: true,
 	}
@@ -170,14 +176,14 @@ func (c *Cluster) startPart(ctx context.Context, p part) error {
 			return err
 		}
 		launch := func() error {
-			process, err = proc.Start(c.Dir, proc.Spec{Name: p.name, Version: p.version, Args: p.args}, place)
+			process, err = proc.Start(c.Dir, proc.Spec{Name: p.name, Version: p.version, Args: p.args, Env: p.env}, place)
 			return err
 		}
 		c.step("starting %s %s", p.name, p.version)
 		if p.outside {
 			err = launch()
 		} else {
-			err = netdial.Do(nodenet.Path, launch)
+			err = netdial.Do(c.netns(), launch)
 		}
 		if err != nil {
 			return err

@@ -47,7 +47,7 @@ func (c *Cluster) Up(ctx context.Context, version string) error {
 	if c.record, err = c.Dir.Load(); err != nil {
 		return err
 	}
-	usable := c.record != nil && c.record.Ready && c.record.BootID == proc.BootID() && nodenet.Exists()
+	usable := c.record != nil && c.record.Ready && c.record.BootID == proc.BootID() && nodenet.Exists(c.netns())
 	if usable && version != "" && version != c.record.KubernetesVersion {
 		return fmt.Errorf("a cluster of Kubernetes %s runs: take it down first (go run ./test/devcluster down)", c.record.KubernetesVersion)
 	}
@@ -141,17 +141,17 @@ func (c *Cluster) create(version string) error {
 	}
 	c.record = &state.Record{
 		KubernetesVersion: version, BootID: proc.BootID(), ForwardPort: port,
-		NetNS: nodenet.Path, NodeIP: nodenet.NodeIP, Sysctls: before, Started: time.Now(),
+		NetNS: c.netns(), NodeIP: nodenet.NodeIP, Sysctls: before, Started: time.Now(),
 	}
 	// Before the host is changed, so that down knows how it was.
 	if err := c.Dir.Save(c.record); err != nil {
 		return err
 	}
 	c.step("making network namespace, keys and configuration")
-	if err := writeSysctls(sysctls); err != nil {
+	if err := writeSysctls(raised(before)); err != nil {
 		return err
 	}
-	if err := nodenet.Create(); err != nil {
+	if err := nodenet.Create(c.netns()); err != nil {
 		return err
 	}
 	if err := c.writePKI(); err != nil {

@@ -24,9 +24,6 @@ import (
 )
 
 const (
-	// Path is the namespace's bind mount; `ip netns` shows it as
-	// teapot-devcluster.
-	Path = "/run/netns/teapot-devcluster"
 	// NodeIP is the node's address on Bridge.
 	NodeIP = "172.30.0.2"
 	// PodCIDR and ServiceCIDR differ from the defaults of tenants
@@ -38,9 +35,9 @@ const (
 	// harness takes the address.
 	Gateway = "172.30.0.1"
 
-	// bridge is the node's uplink: what is to be on the same wire as the node
+	// Bridge is the node's uplink: what is to be on the same wire as the node
 	// puts a veth end into it.
-	bridge = "uplink"
+	Bridge = "uplink"
 	// nodeCIDR is NodeIP with its prefix length.
 	nodeCIDR = NodeIP + "/24"
 )
@@ -57,9 +54,13 @@ table ip teapot-devcluster {
 }
 `
 
-// Exists reports whether the namespace is there.
-func Exists() bool {
-	ns, err := netns.GetFromPath(Path)
+// Path is where a namespace of that name is mounted, and where `ip netns` looks
+// for it.
+func Path(name string) string { return filepath.Join("/run/netns", name) }
+
+// Exists reports whether there is a namespace at the path.
+func Exists(path string) bool {
+	ns, err := netns.GetFromPath(path)
 	if err != nil {
 		return false
 	}
@@ -72,22 +73,22 @@ func Exists() bool {
 
 // Create makes the namespace and its interfaces. The caller has removed an
 // older one.
-func Create() error {
-	if err := mountNew(); err != nil {
-		return fmt.Errorf("making network namespace %s: %w", Path, err)
+func Create(path string) error {
+	if err := mountNew(path); err != nil {
+		return fmt.Errorf("making network namespace %s: %w", path, err)
 	}
-	if err := netdial.Do(Path, configure); err != nil {
-		return fmt.Errorf("configuring network namespace %s: %w", Path, err)
+	if err := netdial.Do(path, configure); err != nil {
+		return fmt.Errorf("configuring network namespace %s: %w", path, err)
 	}
 	return nil
 }
 
-// mountNew makes an empty namespace and keeps it by a bind mount at Path.
-func mountNew() error {
-	if err := os.MkdirAll(filepath.Dir(Path), 0o755); err != nil {
+// mountNew makes an empty namespace and keeps it by a bind mount.
+func mountNew(path string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	if err := os.WriteFile(Path, nil, 0o444); err != nil {
+	if err := os.WriteFile(path, nil, 0o444); err != nil {
 		return err
 	}
 	result := make(chan error, 1)
@@ -100,7 +101,7 @@ func mountNew() error {
 			return
 		}
 		self := fmt.Sprintf("/proc/%d/task/%d/ns/net", os.Getpid(), unix.Gettid())
-		result <- unix.Mount(self, Path, "", unix.MS_BIND, "")
+		result <- unix.Mount(self, path, "", unix.MS_BIND, "")
 	}()
 	return <-result
 }
@@ -115,10 +116,10 @@ func configure() error {
 		return err
 	}
 	attrs := netlink.NewLinkAttrs()
-	attrs.Name = bridge
+	attrs.Name = Bridge
 	br := &netlink.Bridge{LinkAttrs: attrs}
 	if err := netlink.LinkAdd(br); err != nil {
-		return fmt.Errorf("adding bridge %s: %w", bridge, err)
+		return fmt.Errorf("adding bridge %s: %w", Bridge, err)
 	}
 	addr, err := netlink.ParseAddr(nodeCIDR)
 	if err != nil {
@@ -156,9 +157,9 @@ func forwarding() error {
 		// what is missing.
 		_ = exec.Command("modprobe", "br_netfilter").Run()
 	}
-	for _, path := range []string{"/proc/sys/net/ipv4/ip_forward", bridgeFilter} {
-		if err := os.WriteFile(path, []byte("1"), 0o644); err != nil {
-			return fmt.Errorf("setting %s (kernel module br_netfilter?): %w", path, err)
+	for _, file := range []string{"/proc/sys/net/ipv4/ip_forward", bridgeFilter} {
+		if err := os.WriteFile(file, []byte("1"), 0o644); err != nil {
+			return fmt.Errorf("setting %s (kernel module br_netfilter?): %w", file, err)
 		}
 	}
 	return nil
@@ -166,19 +167,19 @@ func forwarding() error {
 
 // Delete removes the namespace; its interfaces vanish once the last process in
 // it has ended. Without one it does nothing.
-func Delete() error {
+func Delete(path string) error {
 	for {
 		// Interrupted runs may have stacked mounts.
-		err := unix.Unmount(Path, unix.MNT_DETACH)
+		err := unix.Unmount(path, unix.MNT_DETACH)
 		if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT) {
 			break
 		}
 		if err != nil {
-			return fmt.Errorf("unmounting %s: %w", Path, err)
+			return fmt.Errorf("unmounting %s: %w", path, err)
 		}
 	}
-	if err := os.Remove(Path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("removing %s: %w", Path, err)
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("removing %s: %w", path, err)
 	}
 	return nil
 }

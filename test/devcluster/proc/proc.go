@@ -28,6 +28,9 @@ import (
 // if its pid was never written down.
 const markEnv = "TEAPOT_DEVCLUSTER_OWNER"
 
+// Path is the search path of what we start.
+const Path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
 // Process is a started process, as its pid file describes it.
 type Process struct {
 	PID int `json:"pid"`
@@ -50,7 +53,7 @@ type Spec struct {
 	Version string
 	// Args is the program's absolute path and its arguments.
 	Args []string
-	// Env is added to a minimal environment (PATH and HOME).
+	// Env is added to a minimal environment (PATH and HOME) and overrides it.
 	Env []string
 }
 
@@ -122,7 +125,7 @@ func Start(dir state.Dir, spec Spec, place func(pid int) error) (*Process, error
 	cmd := exec.Command(spec.Args[0], spec.Args[1:]...)
 	cmd.Dir = string(dir)
 	cmd.Env = append([]string{
-		"HOME=/root", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", markEnv + "=" + string(dir),
+		"HOME=/root", "PATH=" + Path, markEnv + "=" + string(dir),
 	}, spec.Env...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}

@@ -3,6 +3,8 @@
 package state
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,6 +31,17 @@ func FromEnvironment() Dir {
 		return Dir(dir)
 	}
 	return DefaultDir
+}
+
+// Name names what the cluster has outside of its directory: network namespace,
+// cgroups, CNI network. Clusters of different directories do not meet.
+func (d Dir) Name() string {
+	clean := filepath.Clean(string(d))
+	if clean == DefaultDir {
+		return "teapot-devcluster"
+	}
+	sum := sha256.Sum256([]byte(clean))
+	return "teapot-" + hex.EncodeToString(sum[:4])
 }
 
 // Path returns a path inside the state directory.
