@@ -20,7 +20,7 @@ import (
 )
 
 // defaultRepository is where released images are published.
-const defaultRepository = "ghcr.io/teapot-cloud/teapot"
+const defaultRepository = "ghcr.io/teapot-cloud"
 
 // errUsage marks mistakes on the command line.
 var errUsage = errors.New("usage")

@@ -14,7 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// Name is the name of the pod and its Service.
+// Name is the name of the pod, its Service and its Secret.
 const Name = "floor"
 
 // Options say where a floor runs.
@@ -59,11 +59,9 @@ func Prepare(ctx context.Context, c client.Client, o Options) (*Floor, error) {
 	labels := maps.Clone(o.Labels)
 	// What Teapot's own namespaces enforce, so that the pod is held to the same rules.
 	labels["pod-security.kubernetes.io/enforce"] = "restricted"
-	objects := []client.Object{&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: o.Namespace, Labels: labels}}}
-	for name, data := range keys.secrets {
-		objects = append(objects, &corev1.Secret{
-			ObjectMeta: metav1.ObjectMeta{Namespace: o.Namespace, Name: name}, Data: data,
-		})
+	objects := []client.Object{
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: o.Namespace, Labels: labels}},
+		&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: Name}, Data: keys.secret},
 	}
 	for _, object := range prepared {
 		objects = append(objects, object)

@@ -139,20 +139,16 @@ func TestFloorHasTheSameRights(t *testing.T) {
 	}
 }
 
-func TestEverySecretThatIsMountedIsMade(t *testing.T) {
+func TestEveryFileThatAFlagNamesIsMade(t *testing.T) {
 	made, err := newKeys("floor-1", "192.0.2.10", time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, volume := range floorPod(t).Volumes {
-		if volume.Secret != nil && len(made.secrets[volume.Secret.SecretName]) == 0 {
-			t.Errorf("Secret %s is mounted and not made", volume.Secret.SecretName)
-		}
-	}
-	for name, data := range made.secrets {
-		for key, value := range data {
-			if len(value) == 0 {
-				t.Errorf("Secret %s: %s is empty", name, key)
+	for name, container := range containers(floorPod(t)) {
+		for _, flag := range container.Command {
+			_, file, ok := strings.Cut(flag, "=/etc/kubernetes/pki/")
+			if ok && len(made.secret[file]) == 0 {
+				t.Errorf("%s: %s: the file is not in the Secret", name, flag)
 			}
 		}
 	}

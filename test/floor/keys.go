@@ -4,14 +4,15 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/teapot-cloud/teapot/konnectivity"
 	"github.com/teapot-cloud/teapot/pki"
 )
 
-// keys are the floor's credentials: the data of its Secrets, by name, and the certificate
-// of the authority that its API server is trusted by.
+// keys are what the pod reads: the data of its Secret, and the certificate of the
+// authority that its API server is trusted by.
 type keys struct {
-	secrets map[string]map[string][]byte
-	ca      []byte
+	secret map[string][]byte
+	ca     []byte
 }
 
 // newKeys makes everything that the pod reads. The API server is reached by address.
@@ -23,7 +24,7 @@ func newKeys(namespace, address string, now time.Time) (keys, error) {
 	wanted, err := pki.Leaves(pki.Names{
 		Host: address, Address: address,
 		ServiceCIDR: "10.96.0.0/16", DNSDomain: "cluster.local",
-		Namespace: namespace, APIServerService: "floor",
+		Namespace: namespace, APIServerService: Name,
 		// etcd is reached over loopback; these only fill its certificate.
 		EtcdService: "etcd", EtcdPeerService: "etcd-peer", EtcdMembers: []string{"etcd-0"},
 	})
@@ -37,41 +38,38 @@ func newKeys(namespace, address string, now time.Time) (keys, error) {
 		}
 	}
 
-	made := keys{ca: authorities.Cluster.Cert, secrets: map[string]map[string][]byte{
-		"etcd": {
-			"etcd-ca.crt": authorities.Etcd.Cert,
-			"server.crt":  leaves[pki.EtcdServer].Cert, "server.key": leaves[pki.EtcdServer].Key,
-			"peer.crt": leaves[pki.EtcdPeer].Cert, "peer.key": leaves[pki.EtcdPeer].Key,
-		},
-		"konnectivity-server": {
-			"tls.crt": leaves[pki.KonnectivityServer].Cert, "tls.key": leaves[pki.KonnectivityServer].Key,
-		},
-		"kube-apiserver": {
-			"ca.crt": authorities.Cluster.Cert, "front-proxy-ca.crt": authorities.FrontProxy.Cert, "etcd-ca.crt": authorities.Etcd.Cert,
-			"sa.pub": authorities.ServiceAccount.Cert, "sa.key": authorities.ServiceAccount.Key,
-			"apiserver.crt": leaves[pki.APIServer].Cert, "apiserver.key": leaves[pki.APIServer].Key,
-			"apiserver-kubelet-client.crt": leaves[pki.APIServerKubeletClient].Cert, "apiserver-kubelet-client.key": leaves[pki.APIServerKubeletClient].Key,
-			"apiserver-etcd-client.crt": leaves[pki.APIServerEtcdClient].Cert, "apiserver-etcd-client.key": leaves[pki.APIServerEtcdClient].Key,
-			"front-proxy-client.crt": leaves[pki.FrontProxyClient].Cert, "front-proxy-client.key": leaves[pki.FrontProxyClient].Key,
-		},
-		"kube-controller-manager": {
-			"ca.crt": authorities.Cluster.Cert, "ca.key": authorities.Cluster.Key,
-			"front-proxy-ca.crt": authorities.FrontProxy.Cert, "sa.key": authorities.ServiceAccount.Key,
-		},
-		"kube-scheduler": {},
-	}}
-	for secret, leaf := range map[string]string{
-		"konnectivity-server":     pki.KonnectivityServerClient,
-		"kube-controller-manager": pki.ControllerManager,
-		"kube-scheduler":          pki.Scheduler,
+	files := map[string][]byte{
+		"ca.crt": authorities.Cluster.Cert, "ca.key": authorities.Cluster.Key,
+		"front-proxy-ca.crt": authorities.FrontProxy.Cert, "etcd-ca.crt": authorities.Etcd.Cert,
+		"sa.pub": authorities.ServiceAccount.Cert, "sa.key": authorities.ServiceAccount.Key,
+	}
+	for file, leaf := range map[string]string{
+		"server":                   pki.EtcdServer,
+		"peer":                     pki.EtcdPeer,
+		"apiserver":                pki.APIServer,
+		"apiserver-kubelet-client": pki.APIServerKubeletClient,
+		"apiserver-etcd-client":    pki.APIServerEtcdClient,
+		"front-proxy-client":       pki.FrontProxyClient,
+		"konnectivity-server":      pki.KonnectivityServer,
 	} {
-		made.secrets[secret]["kubeconfig"], err = pki.Kubeconfig{
-			Cluster: "floor", Server: "https://127.0.0.1:6443", CA: authorities.Cluster.Cert,
+		files[file+".crt"], files[file+".key"] = leaves[leaf].Cert, leaves[leaf].Key
+	}
+	for file, leaf := range map[string]string{
+		"controller-manager.conf":  pki.ControllerManager,
+		"scheduler.conf":           pki.Scheduler,
+		"konnectivity-server.conf": pki.KonnectivityServerClient,
+	} {
+		files[file], err = pki.Kubeconfig{
+			Cluster: Name, Server: "https://127.0.0.1:6443", CA: authorities.Cluster.Cert,
 			User: leaf, Client: leaves[leaf],
 		}.Encode()
 		if err != nil {
 			return keys{}, fmt.Errorf("floor %s: %w", namespace, err)
 		}
 	}
-	return made, nil
+	files["egress.yaml"], err = konnectivity.EgressSelectorConfiguration("/run/konnectivity/konnectivity-server.socket")
+	if err != nil {
+		return keys{}, fmt.Errorf("floor %s: %w", namespace, err)
+	}
+	return keys{secret: files, ca: authorities.Cluster.Cert}, nil
 }

@@ -27,6 +27,11 @@ func (c *Cluster) LoadImages(ctx context.Context, sources []string) error {
 	if err := c.attach(ctx); err != nil {
 		return err
 	}
+	pulled, err := os.MkdirTemp("", "devcluster-pull-")
+	if err != nil {
+		return fmt.Errorf("making a directory for pulled images: %w", err)
+	}
+	defer os.RemoveAll(pulled)
 	var files []string
 	for _, source := range sources {
 		if _, err := os.Stat(source); err == nil {
@@ -35,11 +40,10 @@ func (c *Cluster) LoadImages(ctx context.Context, sources []string) error {
 		} else if !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("loading %s: %w", source, err)
 		}
-		file, err := c.pull(ctx, source)
-		if err != nil {
+		file := filepath.Join(pulled, fmt.Sprintf("%d.tar", len(files)))
+		if err := c.pull(ctx, source, file); err != nil {
 			return err
 		}
-		defer os.Remove(file)
 		files = append(files, file)
 	}
 	return c.load(ctx, files)
@@ -72,24 +76,19 @@ func (c *Cluster) attach(ctx context.Context) error {
 }
 
 // pull fetches an image from its registry, with the user's credentials, into
-// a temporary archive.
-func (c *Cluster) pull(ctx context.Context, source string) (string, error) {
+// an archive.
+func (c *Cluster) pull(ctx context.Context, source, file string) error {
 	ref, err := name.ParseReference(source)
 	if err != nil {
-		return "", fmt.Errorf("%s is neither a file nor an image reference: %w", source, err)
+		return fmt.Errorf("%s is neither a file nor an image reference: %w", source, err)
 	}
 	c.step("pulling %s", ref.Name())
 	img, err := remote.Image(ref, remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain),
 		remote.WithPlatform(v1.Platform{OS: "linux", Architecture: runtime.GOARCH}))
 	if err != nil {
-		return "", fmt.Errorf("pulling %s: %w", source, err)
+		return fmt.Errorf("pulling %s: %w", source, err)
 	}
-	dir, err := os.MkdirTemp("", "devcluster-pull-")
-	if err != nil {
-		return "", fmt.Errorf("pulling %s: %w", source, err)
-	}
-	file := filepath.Join(dir, "image.tar")
-	return file, oci.WriteArchive(file, ref.Name(), img)
+	return oci.WriteArchive(file, ref.Name(), img)
 }
 
 // load imports archives into the namespace that kubelet's containerd client

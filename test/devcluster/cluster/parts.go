@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"time"
 
+	certutil "k8s.io/client-go/util/cert"
+
 	"github.com/teapot-cloud/teapot/test/devcluster/build"
 	"github.com/teapot-cloud/teapot/test/devcluster/netdial"
 	"github.com/teapot-cloud/teapot/test/devcluster/nodenet"
@@ -63,7 +65,7 @@ func (c *Cluster) parts() []part {
 			"--cert-file=" + pki("etcd.crt"), "--key-file=" + pki("etcd.key"),
 			"--peer-client-cert-auth", "--peer-trusted-ca-file=" + pki("etcd-ca.crt"),
 			"--peer-cert-file=" + pki("etcd.crt"), "--peer-key-file=" + pki("etcd.key"),
-			"--quota-backend-bytes=4294967296", "--auto-compaction-retention=10m",
+			"--quota-backend-bytes=4294967296",
 		}},
 		{
 			name: "containerd", version: build.ContainerdVersion, ready: c.containerdReady,
@@ -144,11 +146,15 @@ func (c *Cluster) containerdReady(ctx context.Context) error {
 }
 
 // apiServerReady asks /readyz inside the namespace, since the forwarder is not
-// up yet. Nothing secret is sent, hence no check of the certificate.
+// up yet.
 func (c *Cluster) apiServerReady(ctx context.Context) error {
+	ca, err := certutil.NewPool(c.Dir.Path("pki", "ca.crt"))
+	if err != nil {
+		return err
+	}
 	transport := &http.Transport{
 		DialContext:       netdial.Dialer(c.netns()),
-		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true},
+		TLSClientConfig:   &tls.Config{RootCAs: ca},
 		DisableKeepAlives: true,
 	}
 	client := &http.Client{Transport: transport, Timeout: 2 * time.Second}

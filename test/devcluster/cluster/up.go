@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
 
 	"github.com/teapot-cloud/teapot/test/devcluster/build"
 	"github.com/teapot-cloud/teapot/test/devcluster/imageset"
@@ -243,6 +245,9 @@ func (c *Cluster) Ready(ctx context.Context) error {
 	if !nodeReady(node) {
 		return fmt.Errorf("node %s is not Ready", NodeName)
 	}
+	if err := c.kubeletSeen(ctx, client, node); err != nil {
+		return err
+	}
 	dns, err := client.AppsV1().Deployments("kube-system").Get(ctx, "coredns", metav1.GetOptions{})
 	if err != nil {
 		return fmt.Errorf("CoreDNS: %w", err)
@@ -250,8 +255,35 @@ func (c *Cluster) Ready(ctx context.Context) error {
 	if !deploymentAvailable(dns) {
 		return errors.New("CoreDNS has no available pod")
 	}
+	dialCtx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	if err := c.dialable(net.JoinHostPort(dnsIP, "53"))(dialCtx); err != nil {
+		return fmt.Errorf("CoreDNS does not answer at its Service's address: %w", err)
+	}
 	if _, err := client.StorageV1().StorageClasses().Get(ctx, "standard", metav1.GetOptions{}); err != nil {
 		return fmt.Errorf("default StorageClass: %w", err)
+	}
+	return nil
+}
+
+// kubeletSeen returns nil if kubelet has written to the API since it was started:
+// after a repair the API still tells what was true before. It makes the node
+// when it first starts, and renews its lease at once when it starts again.
+func (c *Cluster) kubeletSeen(ctx context.Context, client kubernetes.Interface, node *corev1.Node) error {
+	kubelet := proc.Load(c.Dir, "kubelet")
+	if kubelet == nil {
+		return errors.New("kubelet was not started")
+	}
+	// The API keeps whole seconds of a creation time.
+	if !node.CreationTimestamp.Time.Before(kubelet.Started.Truncate(time.Second)) {
+		return nil
+	}
+	lease, err := client.CoordinationV1().Leases(corev1.NamespaceNodeLease).Get(ctx, NodeName, metav1.GetOptions{})
+	if err != nil {
+		return fmt.Errorf("lease of node %s: %w", NodeName, err)
+	}
+	if lease.Spec.RenewTime == nil || lease.Spec.RenewTime.Time.Before(kubelet.Started) {
+		return fmt.Errorf("kubelet has not renewed the lease of node %s yet", NodeName)
 	}
 	return nil
 }
