@@ -16,6 +16,10 @@ NAMESPACE ?= teapot-system
 PACKAGES := ca-certificates gcc git iproute2 iptables libc6-dev libseccomp-dev make nftables pkg-config
 
 
+# One way of compiling for programs, tests and images, so that Go's cache serves them all.
+export CGO_ENABLED := 0
+export GOFLAGS := $(GOFLAGS) -trimpath
+
 .PHONY: help
 help: ## show this
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,7 +42,7 @@ assets: ## build kube-apiserver, etcd and kubectl, which tests of the API need, 
 .PHONY: build
 build: ## build teapot and teapot-manager into bin/
 	@mkdir -p bin
-	go build -trimpath -ldflags "$(LDFLAGS)" -o bin/ ./cmd/...
+	go build -ldflags "$(LDFLAGS)" -o bin/ ./cmd/...
 
 # Without these, kubeadm's code linked into the manager takes itself for v0.0.0.
 KUBERNETES_VERSION := $(shell sed -n 's/^\tk8s.io\/kubernetes \(v[0-9.]*\).*/\1/p' go.mod)

@@ -54,7 +54,7 @@ up() {
 	fi
 	say "applying examples/acme.yaml"
 	"$KUBECTL" apply -f examples/acme.yaml
-	make --no-print-directory build
+	teapot_cli
 	bin/teapot wait $NAME --namespace acme --timeout 5m
 	say "asking the tenant's API"
 	mkdir -p "$PWD/bin"

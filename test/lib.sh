@@ -5,6 +5,10 @@ IMAGE_REPO=${IMAGE_REPO:-ghcr.io/teapot-cloud}
 TAG=${TAG:-dev}
 STARTED=$SECONDS
 
+# One way of compiling for programs, tests and images: what is compiled once is found in
+# Go's cache by all of them.
+export CGO_ENABLED=0 GOFLAGS="${GOFLAGS:-} -trimpath"
+
 say() { printf '[%3ds] %s\n' "$((SECONDS - STARTED))" "$*"; }
 fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
 
@@ -52,3 +56,6 @@ teapot_into_devcluster() {
 	say "installing Teapot by Helm into namespace $NAMESPACE"
 	teapot_install "$(sha256sum dist/*.tar | sha256sum | cut -c1-16)"
 }
+
+# teapot_cli builds bin/teapot.
+teapot_cli() { go build -ldflags "-s -w -X github.com/teapot-cloud/teapot/internal/version.Version=$TAG" -o bin/teapot ./cmd/teapot; }

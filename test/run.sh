@@ -9,9 +9,10 @@ rm -rf test/out && mkdir -p test/out
 
 say "building the development cluster's program"
 devcluster_build
-say "building kube-apiserver and etcd"
+say "building kube-apiserver, etcd, kubectl and helm"
 KUBEBUILDER_ASSETS=$(bin/devcluster assets)
-export KUBEBUILDER_ASSETS
+tools_built
+export KUBEBUILDER_ASSETS KUBECTL HELM
 
 say "checking that generated files are up to date, vet and formatting"
 generated=(charts/teapot/files/crds docs/api.md api)
@@ -28,9 +29,7 @@ go test $(go list ./... | grep -v /test/e2e)
 [ "${1:-}" = unit ] && exit 0
 
 say "end-to-end tests"
-tools_built
-export KUBECTL HELM
 teapot_into_devcluster
-make --no-print-directory build
+teapot_cli
 go test -count=1 -timeout 20m ./test/e2e/...
 say "all tests passed"

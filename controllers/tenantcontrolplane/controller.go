@@ -19,12 +19,10 @@ import (
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
@@ -49,12 +47,12 @@ type Reconciler struct {
 // SetupWithManager registers the controller and what it watches.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, options controller.Options) error {
 	owned := handler.EnqueueRequestsFromMapFunc(toOwner)
-	// Status, too, of what runs; of the rest only changes of what was applied.
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("tenantcontrolplane").
 		WithOptions(options).
-		For(&teapotv1.TenantControlPlane{}, builder.WithPredicates(predicate.Or(
-			predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}, predicate.LabelChangedPredicate{}))).
+		// Changes of status, too: what a reconcile wrote while its cache was behind is looked
+		// at again when the cache has caught up.
+		For(&teapotv1.TenantControlPlane{}).
 		Watches(&corev1.Namespace{}, owned).
 		Watches(&corev1.Secret{}, owned).
 		Watches(&corev1.ServiceAccount{}, owned).

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
@@ -78,6 +80,9 @@ func (s *scope) content() (*tenant.Content, error) {
 func (s *scope) observeTenant(ctx context.Context) {
 	seen := s.observation
 	switch {
+	case !seen.Asked && s.was(teapotv1.APIServerReadyCondition):
+		// The manager has just started: what held a moment ago holds until it has asked,
+		// which takes it seconds.
 	case seen.Answered:
 		s.setTrue(teapotv1.APIServerReadyCondition, "an authenticated request to %s was answered", s.input.MachinesURL())
 	case seen.DatastoreDown:
@@ -89,10 +94,12 @@ func (s *scope) observeTenant(ctx context.Context) {
 	default:
 		s.requeueAfter(pollInterval)
 		s.setFalse(teapotv1.APIServerReadyCondition, teapotv1.ReasonNotAnswering,
-			"pods are ready but %s does not answer the manager; check that the address and port are reachable from the management cluster", s.input.MachinesURL())
+			"pods are ready but %s does not answer the manager (%s); check that the address and port are reachable from the management cluster", s.input.MachinesURL(), seen.Error)
 	}
 
 	switch {
+	case seen.Applied == "" && seen.ApplyError == "" && s.was(teapotv1.AddonsReadyCondition):
+		// As above: it is being applied again to make sure.
 	case seen.Applied == s.wanted.Hash:
 		s.setTrue(teapotv1.AddonsReadyCondition, "%s", s.addonsMessage())
 	case seen.ApplyError != "":
@@ -102,6 +109,12 @@ func (s *scope) observeTenant(ctx context.Context) {
 	default:
 		s.setFalse(teapotv1.AddonsReadyCondition, teapotv1.ReasonApplying, "objects inside the tenant's cluster are being applied")
 	}
+}
+
+// was says whether a condition was true, of this generation, when the reconcile began.
+func (s *scope) was(kind string) bool {
+	c := meta.FindStatusCondition(s.before.Status.Conditions, kind)
+	return c != nil && c.Status == metav1.ConditionTrue && c.ObservedGeneration == s.tcp.Generation
 }
 
 func (s *scope) addonsMessage() string {

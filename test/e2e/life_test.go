@@ -15,6 +15,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -235,7 +236,21 @@ func managerRestarts(t *testing.T, tcp *teapotv1.TenantControlPlane) {
 		}
 		return found
 	}
+	// What follows from the pods' return is written before the restart.
+	eventually(t, readyWithin, "the Services to lead to ready pods alone", func(ctx context.Context) error {
+		for _, name := range []string{controlplane.ControlPlaneName, controlplane.EtcdName} {
+			service := &corev1.Service{}
+			if err := management.Get(ctx, client.ObjectKey{Namespace: tcp.Status.Namespace, Name: name}, service); err != nil {
+				return err
+			}
+			if service.Spec.PublishNotReadyAddresses {
+				return fmt.Errorf("Service %s publishes pods that are not ready", name)
+			}
+		}
+		return nil
+	})
 	before := versions()
+	since := meta.FindStatusCondition(get(t, tcp.Namespace, tcp.Name).Status.Conditions, teapotv1.ReadyCondition).LastTransitionTime
 	out, err := exec.CommandContext(t.Context(), os.Getenv("KUBECTL"), "-n", "teapot-system", "rollout", "restart", "deployment/teapot-manager").CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
@@ -258,6 +273,9 @@ func managerRestarts(t *testing.T, tcp *teapotv1.TenantControlPlane) {
 		t.Fatal(err)
 	}
 	becomes(t, tcp, metav1.ConditionTrue, readyWithin)
+	if now := meta.FindStatusCondition(tcp.Status.Conditions, teapotv1.ReadyCondition).LastTransitionTime; !now.Equal(&since) {
+		t.Errorf("Ready is true since %s, no longer since %s", now, since)
+	}
 	after := versions()
 	for name, version := range before {
 		if after[name] != version {
