@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
@@ -98,8 +97,8 @@ func (s *scope) observeTenant(ctx context.Context) {
 	}
 
 	switch {
-	case seen.Applied == "" && seen.ApplyError == "" && s.was(teapotv1.AddonsReadyCondition):
-		// As above: it is being applied again to make sure.
+	case seen.Applied == "" && seen.ApplyError == "" && s.was(teapotv1.AddonsReadyCondition) && s.tcp.Status.ObservedGeneration == s.tcp.Generation:
+		// As above: what was applied for this generation is applied again to make sure.
 	case seen.Applied == s.wanted.Hash:
 		s.setTrue(teapotv1.AddonsReadyCondition, "%s", s.addonsMessage())
 	case seen.ApplyError != "":
@@ -111,10 +110,9 @@ func (s *scope) observeTenant(ctx context.Context) {
 	}
 }
 
-// was says whether a condition was true, of this generation, when the reconcile began.
+// was says whether a condition was true when the reconcile began.
 func (s *scope) was(kind string) bool {
-	c := meta.FindStatusCondition(s.before.Status.Conditions, kind)
-	return c != nil && c.Status == metav1.ConditionTrue && c.ObservedGeneration == s.tcp.Generation
+	return meta.IsStatusConditionTrue(s.before.Status.Conditions, kind)
 }
 
 func (s *scope) addonsMessage() string {

@@ -250,7 +250,7 @@ func managerRestarts(t *testing.T, tcp *teapotv1.TenantControlPlane) {
 		return nil
 	})
 	before := versions()
-	since := meta.FindStatusCondition(get(t, tcp.Namespace, tcp.Name).Status.Conditions, teapotv1.ReadyCondition).LastTransitionTime
+	since := meta.FindStatusCondition(get(t, tcp.Namespace, tcp.Name).Status.Conditions, teapotv1.APIServerReadyCondition).LastTransitionTime
 	out, err := exec.CommandContext(t.Context(), os.Getenv("KUBECTL"), "-n", "teapot-system", "rollout", "restart", "deployment/teapot-manager").CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
@@ -273,8 +273,8 @@ func managerRestarts(t *testing.T, tcp *teapotv1.TenantControlPlane) {
 		t.Fatal(err)
 	}
 	becomes(t, tcp, metav1.ConditionTrue, readyWithin)
-	if now := meta.FindStatusCondition(tcp.Status.Conditions, teapotv1.ReadyCondition).LastTransitionTime; !now.Equal(&since) {
-		t.Errorf("Ready is true since %s, no longer since %s", now, since)
+	if now := meta.FindStatusCondition(tcp.Status.Conditions, teapotv1.APIServerReadyCondition).LastTransitionTime; !now.Equal(&since) {
+		t.Errorf("the API server is said to answer since %s, no longer since %s", now, since)
 	}
 	after := versions()
 	for name, version := range before {

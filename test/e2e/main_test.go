@@ -68,6 +68,7 @@ func setUp() (err error) {
 		return err
 	}
 	config.QPS = -1
+	config.WarningHandler = rest.NoWarnings{} // deprecated kinds are listed like all others
 	if clientset, err = kubernetes.NewForConfig(config); err != nil {
 		return err
 	}

@@ -205,11 +205,14 @@ func podsReachTheAPI(t *testing.T, user kubernetes.Interface) {
 
 func requestToken(t *testing.T, user kubernetes.Interface, namespace, account string, audiences []string) string {
 	t.Helper()
-	request, err := user.CoreV1().ServiceAccounts(namespace).CreateToken(t.Context(), account,
-		&authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{Audiences: audiences}}, metav1.CreateOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	var request *authenticationv1.TokenRequest
+	// A controller-manager that was killed gets its lease back after 15 s; only then it makes
+	// the service accounts that are missing.
+	eventually(t, time.Minute, "service account "+account, func(ctx context.Context) (err error) {
+		request, err = user.CoreV1().ServiceAccounts(namespace).CreateToken(ctx, account,
+			&authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{Audiences: audiences}}, metav1.CreateOptions{})
+		return err
+	})
 	return request.Status.Token
 }
 
