@@ -7,6 +7,8 @@ SHELL := /bin/bash
 # dev: the development cluster of test/devcluster. existing: that of the current kubeconfig.
 CLUSTER ?= dev
 IMAGE_REPO ?= ghcr.io/teapot-cloud
+# Whether somebody named a registry: then images are pushed there.
+export IMAGE_REPO_SET := $(if $(filter file default,$(origin IMAGE_REPO)),,1)
 TAG ?= dev
 NAMESPACE ?= teapot-system
 
@@ -78,6 +80,10 @@ demo-down: ## remove what the demo made (the builds are kept)
 .PHONY: test
 test: deps ## unit, golden, API-server-backed and end-to-end tests
 	@test/run.sh
+
+.PHONY: test-long
+test-long: deps ## the end-to-end tests again and again (ROUNDS=5)
+	@ROUNDS=$(or $(ROUNDS),5) test/run.sh long
 
 .PHONY: test-unit
 test-unit: ## the tests that need neither root nor a cluster

@@ -78,8 +78,13 @@ down() {
 	if [ "$CLUSTER" = existing ]; then
 		existing_cluster "remove Teapot and its demo from"
 		"$KUBECTL" delete -f examples/acme.yaml --ignore-not-found --timeout 2m
+		# Others may have made control planes meanwhile; these still need Teapot.
+		if [ -n "$("$KUBECTL" get tenantcontrolplanes -A -o name --ignore-not-found)" ]; then
+			say "Teapot stays: there are other control planes"
+			return
+		fi
 		"$HELM" uninstall teapot --namespace "$NAMESPACE" --ignore-not-found --wait
-		"$KUBECTL" delete crd -l app.kubernetes.io/part-of=teapot --ignore-not-found
+		"$KUBECTL" delete crd tenantcontrolplanes.teapot.dev --ignore-not-found
 		"$KUBECTL" delete namespace "$NAMESPACE" --ignore-not-found
 	else
 		devcluster_build

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # All tests: unit and golden, against a real API server, end to end with real pods.
-# `run.sh unit` stops before the last, which needs root.
+# `run.sh unit` stops before the last, which needs root; `run.sh long` is the last, ROUNDS
+# times.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . test/lib.sh
@@ -13,6 +14,18 @@ say "building kube-apiserver, etcd, kubectl and helm"
 KUBEBUILDER_ASSETS=$(bin/devcluster assets)
 tools_built
 export KUBEBUILDER_ASSETS KUBECTL HELM
+
+# end_to_end runs the tests that need real pods, a number of times.
+end_to_end() {
+	say "end-to-end tests"
+	teapot_into_devcluster
+	teapot_cli
+	go test -count="$1" -timeout "$((20 * $1))m" ./test/e2e/...
+}
+if [ "${1:-}" = long ]; then
+	end_to_end "$ROUNDS"
+	exit
+fi
 
 say "checking that generated files are up to date, vet and formatting"
 generated=(charts/teapot/files/crds docs/api.md api)
@@ -28,8 +41,5 @@ say "unit, golden and API-server-backed tests"
 go test $(go list ./... | grep -v /test/e2e)
 [ "${1:-}" = unit ] && exit 0
 
-say "end-to-end tests"
-teapot_into_devcluster
-teapot_cli
-go test -count=1 -timeout 20m ./test/e2e/...
+end_to_end 1
 say "all tests passed"

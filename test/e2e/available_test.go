@@ -3,10 +3,12 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"syscall"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -75,5 +77,24 @@ func TestRetainKeepsTheData(t *testing.T) {
 	}
 	if len(podList.Items) != 0 {
 		t.Errorf("%d pods are left", len(podList.Items))
+	}
+}
+
+// TestADeadTenantIsDeleted stops a tenant's API server and etcd, which then neither answer
+// nor refuse. Deletion asks nothing of them.
+func TestADeadTenantIsDeleted(t *testing.T) {
+	namespace := tenantNamespace(t)
+	teapot(t, "create", "tcp", "dead", "--namespace", namespace, "--wait", "--timeout", readyWithin.String())
+	tcp := get(t, namespace, "dead")
+	for component, name := range map[string]string{controlplane.EtcdName: "etcd", controlplane.ControlPlaneName: "kube-apiserver"} {
+		process := processOf(t, pods(t, tcp, component)[0], name)
+		if err := process.Signal(syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = process.Signal(syscall.SIGCONT) })
+	}
+	teapot(t, "delete", "dead", "--namespace", namespace, "--yes", "--timeout", "1m")
+	if err := management.Get(t.Context(), client.ObjectKey{Name: tcp.Status.Namespace}, &corev1.Namespace{}); !apierrors.IsNotFound(err) {
+		t.Errorf("namespace %s: %v", tcp.Status.Namespace, err)
 	}
 }
