@@ -65,9 +65,6 @@ func (s *Session) apply(ctx context.Context, content *Content) {
 		return
 	}
 	err := errors.Join(errs...)
-	if err == nil {
-		log.FromContext(ctx).Info("applied objects inside the tenant's cluster", "objects", len(content.Objects))
-	}
 	s.publish(ctx, func(o *Observation) {
 		if err != nil {
 			o.ApplyError = err.Error()
@@ -75,6 +72,20 @@ func (s *Session) apply(ctx context.Context, content *Content) {
 		}
 		o.Applied, o.ApplyError = content.Hash, ""
 	})
+	if err == nil {
+		s.forget(content)
+		log.FromContext(ctx).Info("applied objects inside the tenant's cluster", "objects", len(content.Objects))
+	}
+}
+
+// forget lets go of objects that were applied: a thousand tenants' worth of them would be
+// most of the manager's memory.
+func (s *Session) forget(content *Content) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.content == content {
+		s.content = &Content{Hash: content.Hash}
+	}
 }
 
 func (c *connection) resource(object *unstructured.Unstructured) dynamic.ResourceInterface {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 )
@@ -79,7 +80,9 @@ func (s *Session) Observe() Observation {
 func (s *Session) Want(content *Content) {
 	s.mu.Lock()
 	changed := s.content == nil || s.content.Hash != content.Hash
-	s.content = content
+	if changed {
+		s.content = content
+	}
 	s.mu.Unlock()
 	if changed {
 		s.kick()
@@ -116,6 +119,8 @@ func (s *Session) run(ctx context.Context) {
 	var applying chan struct{}
 	silentSince := s.clock.Now()
 	ready := false // /readyz was ok since the last failure
+	backoff := newApplyBackoff()
+	var tried string // the hash that backoff speaks of
 	var retryApply time.Time
 	for ctx.Err() == nil {
 		observed, ok := s.ask(ctx, &ready)
@@ -134,9 +139,13 @@ func (s *Session) run(ctx context.Context) {
 			default:
 			}
 		}
-		if content := s.pending(); ok && applying == nil && content != nil && !s.clock.Now().Before(retryApply) {
+		content := s.pending()
+		if content != nil && content.Hash != tried {
+			backoff, tried, retryApply = newApplyBackoff(), content.Hash, time.Time{}
+		}
+		if ok && applying == nil && content != nil && !s.clock.Now().Before(retryApply) {
 			applying = make(chan struct{})
-			retryApply = s.clock.Now().Add(time.Second)
+			retryApply = s.clock.Now().Add(backoff.Step())
 			go func(done chan struct{}) {
 				defer s.kick()
 				defer close(done)
@@ -145,8 +154,8 @@ func (s *Session) run(ctx context.Context) {
 		}
 
 		interval := steadyInterval
-		if content := s.pending(); ok && content != nil && applying == nil {
-			interval = time.Second
+		if until := retryApply.Sub(s.clock.Now()); ok && content != nil && applying == nil {
+			interval = min(max(until, calmInterval), steadyInterval)
 		}
 		if !ok {
 			switch silent := s.clock.Since(silentSince); {
@@ -166,6 +175,11 @@ func (s *Session) run(ctx context.Context) {
 		}
 		timer.Stop()
 	}
+}
+
+// newApplyBackoff spaces the attempts to apply what a tenant refuses, say by a webhook.
+func newApplyBackoff() wait.Backoff {
+	return wait.Backoff{Duration: time.Second, Factor: 2, Steps: 8, Cap: time.Minute}
 }
 
 // pending returns the content that is wanted and not applied yet.

@@ -44,7 +44,7 @@ func (s *scope) content() (*tenant.Content, error) {
 	spec, addons := s.tcp.Spec, s.tcp.Spec.Addons
 	input := inside.Input{
 		ClusterName:      s.input.ClusterName,
-		Version:          spec.Version,
+		Version:          s.insideVersion(),
 		ServiceCIDR:      spec.Network.ServiceCIDR,
 		PodCIDR:          spec.Network.PodCIDR,
 		DNSDomain:        spec.Network.DNSDomain,
@@ -73,6 +73,16 @@ func (s *scope) content() (*tenant.Content, error) {
 		absent[i].SetName(reference.Name)
 	}
 	return tenant.NewContent(objects, absent)
+}
+
+// insideVersion is that of the older replicas while a change of version is under way:
+// kube-proxy must not be newer than an API server that it talks to
+// (https://kubernetes.io/releases/version-skew-policy/#kube-proxy).
+func (s *scope) insideVersion() string {
+	if !s.rolledOut() && s.tcp.Status.Version != "" {
+		return s.tcp.Status.Version
+	}
+	return s.tcp.Spec.Version
 }
 
 // observeTenant turns the session's observation into conditions.

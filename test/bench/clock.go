@@ -60,19 +60,25 @@ func questions(kubeconfig []byte) (ready, namespaces question, err error) {
 func (q question) answered(ctx context.Context) (time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, readyWithin)
 	defer cancel()
-	asking := &http.Client{Timeout: patience, Transport: &http.Transport{
-		// The node ports are inside the development cluster's network.
-		DialContext:     netdial.DialContext,
-		TLSClientConfig: q.tls,
-		// A connection of its own for each question, as a new client has.
-		DisableKeepAlives: true,
-	}}
+	// The node ports are inside the development cluster's network.
+	return q.answeredTo(ctx, &http.Client{Timeout: patience, Transport: &http.Transport{
+		DialContext: netdial.DialContext, TLSClientConfig: q.tls,
+	}})
+}
+
+func (q question) answeredTo(ctx context.Context, asking *http.Client) (time.Time, error) {
+	defer asking.CloseIdleConnections()
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
 	for last := error(nil); ; {
 		err := q.ask(ctx, asking)
 		if err == nil {
 			return time.Now(), nil
+		}
+		// An API server that answers "not yet" is asked again on the same connection: twenty
+		// handshakes a second, ten times over, would slow down what they measure.
+		if !errors.As(err, new(notYet)) {
+			asking.CloseIdleConnections()
 		}
 		// The question that the deadline cuts off says nothing of the control plane.
 		if last == nil || ctx.Err() == nil {
@@ -100,7 +106,12 @@ func (q question) ask(ctx context.Context, asking *http.Client) error {
 		return err
 	}
 	if response.StatusCode != http.StatusOK {
-		return errors.New(response.Status)
+		return notYet{response.Status}
 	}
 	return nil
 }
+
+// notYet is an answer other than 200.
+type notYet struct{ status string }
+
+func (n notYet) Error() string { return n.status }
