@@ -251,11 +251,11 @@ func managerRestarts(t *testing.T, tcp *teapotv1.TenantControlPlane) {
 	})
 	before := versions()
 	since := meta.FindStatusCondition(get(t, tcp.Namespace, tcp.Name).Status.Conditions, teapotv1.APIServerReadyCondition).LastTransitionTime
-	out, err := exec.CommandContext(t.Context(), os.Getenv("KUBECTL"), "-n", "teapot-system", "rollout", "restart", "deployment/teapot-manager").CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), os.Getenv("KUBECTL"), "-n", managersNamespace, "rollout", "restart", "deployment/teapot-manager").CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	out, err = exec.CommandContext(t.Context(), os.Getenv("KUBECTL"), "-n", "teapot-system", "rollout", "status", "deployment/teapot-manager", "--timeout=2m").CombinedOutput()
+	out, err = exec.CommandContext(t.Context(), os.Getenv("KUBECTL"), "-n", managersNamespace, "rollout", "status", "deployment/teapot-manager", "--timeout=2m").CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}

@@ -83,14 +83,19 @@ func eventually(t *testing.T, within time.Duration, what string, check func(cont
 	defer cancel()
 	ticker := time.NewTicker(200 * time.Millisecond)
 	defer ticker.Stop()
+	var last error
 	for {
 		err := check(ctx)
 		if err == nil {
 			return
 		}
+		// What the end of the time interrupted says less than what was found before.
+		if last == nil || ctx.Err() == nil {
+			last = err
+		}
 		select {
 		case <-ctx.Done():
-			t.Fatalf("waited %s for %s: %v", within, what, err)
+			t.Fatalf("waited %s for %s: %v", within, what, last)
 		case <-ticker.C:
 		}
 	}

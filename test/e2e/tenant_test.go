@@ -133,7 +133,7 @@ func dump(ctx context.Context, t *testing.T, namespace string) {
 		}
 	}
 	kubectl("controlplanes.yaml", "get", "tenantcontrolplanes", "-n", namespace, "-o", "yaml")
-	kubectl("manager.log", "logs", "-n", "teapot-system", "deployment/teapot-manager", "--tail=2000")
+	kubectl("manager.log", "logs", "-n", managersNamespace, "deployment/teapot-manager", "--tail=2000")
 	list := &teapotv1.TenantControlPlaneList{}
 	if err := management.List(ctx, list, client.InNamespace(namespace)); err != nil {
 		t.Log(err)

@@ -1,0 +1,109 @@
+package controlplane
+
+import (
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
+)
+
+func TestPodProblem(t *testing.T) {
+	pod := func(name string, change func(*corev1.Pod)) corev1.Pod {
+		p := corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "tcp-x", Name: name}}
+		if change != nil {
+			change(&p)
+		}
+		return p
+	}
+	unscheduled := func(message string) func(*corev1.Pod) {
+		return func(p *corev1.Pod) {
+			p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Message: message}}
+		}
+	}
+	waiting := func(reason, message string) func(*corev1.Pod) {
+		return func(p *corev1.Pod) {
+			p.Status.InitContainerStatuses = []corev1.ContainerStatus{{
+				Name:  ContainerAPIServer,
+				State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason, Message: message}},
+			}}
+		}
+	}
+	tests := map[string]struct {
+		pods   []corev1.Pod
+		reason string
+		says   []string
+	}{
+		"no pods":      {},
+		"a pod starts": {pods: []corev1.Pod{pod("a", waiting("PodInitializing", ""))}},
+		"no node has room": {
+			pods:   []corev1.Pod{pod("a", unscheduled("0/1 nodes are available: 1 Insufficient cpu."))},
+			reason: teapotv1.ReasonPodsFailing, says: []string{"pod a", "Insufficient cpu"},
+		},
+		"the volume is not bound": {
+			pods:   []corev1.Pod{pod("a", unscheduled("pod has unbound immediate PersistentVolumeClaims"))},
+			reason: teapotv1.ReasonWaitingForStorage, says: []string{"PersistentVolumeClaims"},
+		},
+		"the image cannot be had": {
+			pods:   []corev1.Pod{pod("a", waiting("ImagePullBackOff", "registry.k8s.io/kube-apiserver:v1.36.99: not found"))},
+			reason: teapotv1.ReasonPodsFailing, says: []string{"kube-apiserver:v1.36.99", "ImagePullBackOff"},
+		},
+		"a container crashes: how to see why": {
+			pods: []corev1.Pod{pod("a", func(p *corev1.Pod) {
+				waiting("CrashLoopBackOff", "back-off")(p)
+				p.Status.InitContainerStatuses[0].LastTerminationState.Terminated = &corev1.ContainerStateTerminated{ExitCode: 7}
+			})},
+			reason: teapotv1.ReasonPodsFailing, says: []string{"exit code 7", "kubectl logs -n tcp-x a -c kube-apiserver --previous"},
+		},
+		"the same pod is named whatever the order of a list": {
+			pods:   []corev1.Pod{pod("b", unscheduled("b")), pod("a", unscheduled("a"))},
+			reason: teapotv1.ReasonPodsFailing, says: []string{"pod a"},
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			problem, found := PodProblem(test.pods)
+			if found != (test.reason != "") || problem.Reason != test.reason {
+				t.Fatalf("got %+v, %v; want reason %q", problem, found, test.reason)
+			}
+			for _, words := range test.says {
+				if !strings.Contains(problem.Message, words) {
+					t.Errorf("message %q does not say %q", problem.Message, words)
+				}
+			}
+		})
+	}
+}
+
+func TestResourcesKeepWhatIsNotNamed(t *testing.T) {
+	defaults := requests("40m", "256Mi")
+	got := resources(defaults, teapotv1.ComponentSpec{Resources: teapotv1.ResourcesSpec{
+		Requests: teapotv1.ResourceAmounts{CPU: ptr.To(resource.MustParse("1"))},
+		Limits:   teapotv1.ResourceAmounts{Memory: ptr.To(resource.MustParse("128Mi"))},
+	}})
+	for what, pair := range map[string][2]resource.Quantity{
+		"cpu request, asked for":                  {got.Requests[corev1.ResourceCPU], resource.MustParse("1")},
+		"memory request, not above the new limit": {got.Requests[corev1.ResourceMemory], resource.MustParse("128Mi")},
+		"memory limit, asked for":                 {got.Limits[corev1.ResourceMemory], resource.MustParse("128Mi")},
+		"the defaults themselves are not changed": {defaults.Requests[corev1.ResourceMemory], resource.MustParse("256Mi")},
+	} {
+		if pair[0].Cmp(pair[1]) != 0 {
+			t.Errorf("%s: %s, want %s", what, pair[0].String(), pair[1].String())
+		}
+	}
+	if _, limited := got.Limits[corev1.ResourceCPU]; limited {
+		t.Error("the CPU is limited though nobody asked")
+	}
+}
+
+func TestEtcdQuorum(t *testing.T) {
+	for members, want := range map[int32]int32{1: 1, 3: 2} {
+		if got := EtcdQuorum(members); got != want {
+			t.Errorf("quorum of %d members is %d, want %d", members, got, want)
+		}
+	}
+}
