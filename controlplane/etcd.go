@@ -106,6 +106,13 @@ func etcdContainer(in Input, image string) corev1.Container {
 		"--trusted-ca-file=" + credential("etcd-ca.crt"),
 		"--watch-progress-notify-interval=5s",
 	}
+	if len(hosts) == 1 {
+		// A lone member has nobody to wait for, and still serves only after an election; with
+		// the defaults (100 ms, 1 s) that is up to a second of every start. The election
+		// time-out must be at least five heartbeats:
+		// https://etcd.io/docs/v3.6/tuning/#time-parameters
+		command = append(command, "--election-timeout=250", "--heartbeat-interval=50")
+	}
 	c := container(ContainerEtcd, image, command, resources(requests("20m", "64Mi"), in.Spec.Components.Etcd))
 	c.Env = []corev1.EnvVar{{Name: "POD_NAME", ValueFrom: &corev1.EnvVarSource{
 		FieldRef: &corev1.ObjectFieldSelector{APIVersion: "v1", FieldPath: "metadata.name"},

@@ -18,7 +18,7 @@ import (
 // successors spare tenants that stay away.
 const (
 	steadyInterval = 3 * time.Second
-	eagerInterval  = 100 * time.Millisecond
+	eagerInterval  = 200 * time.Millisecond
 	eagerFor       = 30 * time.Second
 	calmInterval   = time.Second
 	calmFor        = 5 * time.Minute
@@ -197,8 +197,14 @@ func (s *Session) pending() *Content {
 func (s *Session) ask(ctx context.Context, ready *bool) (func(*Observation), bool) {
 	if !*ready {
 		if err := s.conn.get(ctx, "/readyz", askTimeout); err != nil {
+			// An answer, even that it is not ready, came over a connection that is worth
+			// keeping: a handshake for each question is what a start has least time for.
 			var unhealthy *unhealthyError
-			return s.failed(err, errors.As(err, &unhealthy) && unhealthy.etcd()), false
+			if errors.As(err, &unhealthy) {
+				return failed(err, unhealthy.etcd()), false
+			}
+			s.conn.drop()
+			return failed(err, false), false
 		}
 		*ready = true
 	}
@@ -207,15 +213,14 @@ func (s *Session) ask(ctx context.Context, ready *bool) (func(*Observation), boo
 		*ready = false
 		s.conn.drop()
 		// Alive, but the request did not get through to etcd and back.
-		return s.failed(err, s.conn.get(ctx, "/livez/ping", pingTimeout) == nil), false
+		return failed(err, s.conn.get(ctx, "/livez/ping", pingTimeout) == nil), false
 	}
 	return func(o *Observation) {
 		o.Asked, o.Answered, o.DatastoreDown, o.Error, o.Machines = true, true, false, "", machines
 	}, true
 }
 
-func (s *Session) failed(cause error, datastoreDown bool) func(*Observation) {
-	s.conn.drop()
+func failed(cause error, datastoreDown bool) func(*Observation) {
 	return func(o *Observation) {
 		o.Asked, o.Answered, o.DatastoreDown, o.Error = true, false, datastoreDown, cause.Error()
 	}

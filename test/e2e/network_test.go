@@ -179,10 +179,7 @@ func machineJoins(t *testing.T, tcp *teapotv1.TenantControlPlane) {
 func podsReachTheAPI(t *testing.T, user kubernetes.Interface) {
 	t.Helper()
 	token := requestToken(t, user, "default", "default", nil)
-	authority, err := user.CoreV1().ConfigMaps("default").Get(t.Context(), "kube-root-ca.crt", metav1.GetOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	authority := rootAuthority(t, user, "default")
 	service, err := user.CoreV1().Services("default").Get(t.Context(), "kubernetes", metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -190,7 +187,7 @@ func podsReachTheAPI(t *testing.T, user kubernetes.Interface) {
 	pod := kubernetes.NewForConfigOrDie(&rest.Config{
 		Host:            "https://" + net.JoinHostPort(service.Spec.ClusterIP, "443"),
 		BearerToken:     token,
-		TLSClientConfig: rest.TLSClientConfig{CAData: []byte(authority.Data["ca.crt"])},
+		TLSClientConfig: rest.TLSClientConfig{CAData: []byte(authority)},
 		Dial:            netdial.Dialer(machinePath),
 		Timeout:         5 * time.Second,
 	})
@@ -203,11 +200,21 @@ func podsReachTheAPI(t *testing.T, user kubernetes.Interface) {
 	})
 }
 
+// rootAuthority is what pods trust the API server by. The controller-manager makes it, and
+// the service accounts; one that was killed gets its lease back after 15 s.
+func rootAuthority(t *testing.T, user kubernetes.Interface, namespace string) string {
+	t.Helper()
+	var configMap *corev1.ConfigMap
+	eventually(t, time.Minute, "kube-root-ca.crt", func(ctx context.Context) (err error) {
+		configMap, err = user.CoreV1().ConfigMaps(namespace).Get(ctx, "kube-root-ca.crt", metav1.GetOptions{})
+		return err
+	})
+	return configMap.Data["ca.crt"]
+}
+
 func requestToken(t *testing.T, user kubernetes.Interface, namespace, account string, audiences []string) string {
 	t.Helper()
 	var request *authenticationv1.TokenRequest
-	// A controller-manager that was killed gets its lease back after 15 s; only then it makes
-	// the service accounts that are missing.
 	eventually(t, time.Minute, "service account "+account, func(ctx context.Context) (err error) {
 		request, err = user.CoreV1().ServiceAccounts(namespace).CreateToken(ctx, account,
 			&authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{Audiences: audiences}}, metav1.CreateOptions{})
@@ -224,13 +231,9 @@ func agentCarriesWebhooks(t *testing.T, user kubernetes.Interface, directory str
 	if err != nil {
 		t.Fatal(err)
 	}
-	authority, err := user.CoreV1().ConfigMaps(konnectivity.AgentNamespace).Get(t.Context(), "kube-root-ca.crt", metav1.GetOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
 	files := map[string]string{
 		"--service-account-token-path": requestToken(t, user, konnectivity.AgentNamespace, konnectivity.AgentServiceAccount, []string{konnectivity.Audience}),
-		"--ca-cert":                    authority.Data["ca.crt"],
+		"--ca-cert":                    rootAuthority(t, user, konnectivity.AgentNamespace),
 	}
 	container := daemonSet.Spec.Template.Spec.Containers[0]
 	var args []string
