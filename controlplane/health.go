@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -64,4 +65,50 @@ func PodProblem(pods []corev1.Pod) (Problem, bool) {
 		}
 	}
 	return Problem{}, false
+}
+
+// nudgeAfter is how long a pod that has a node may take until its first container exists,
+// and how long a nudge is given to help. A pod that nothing keeps takes half a second.
+const nudgeAfter = 2 * time.Second
+
+// StuckPods finds pods that a node has taken and not begun. A kubelet whose first look at a
+// pod's volumes fails, because the API server has not told its own authorizer of the pod yet,
+// looks again only after ten to fifteen seconds (backOffPeriod in pkg/kubelet/kubelet.go,
+// v1.36), but at once if the pod changes.
+func StuckPods(pods []corev1.Pod, now time.Time) []corev1.Pod {
+	var stuck []corev1.Pod
+	for _, pod := range pods {
+		if pod.DeletionTimestamp != nil || pod.Status.Phase != corev1.PodPending || begun(pod) {
+			continue
+		}
+		since := scheduledAt(pod)
+		if nudged, err := time.Parse(time.RFC3339, pod.Annotations[teapotv1.NudgedAnnotation]); err == nil && nudged.After(since) {
+			since = nudged
+		}
+		if !since.IsZero() && now.Sub(since) >= nudgeAfter {
+			stuck = append(stuck, pod)
+		}
+	}
+	return stuck
+}
+
+func scheduledAt(pod corev1.Pod) time.Time {
+	for _, condition := range pod.Status.Conditions {
+		if condition.Type == corev1.PodScheduled && condition.Status == corev1.ConditionTrue {
+			return condition.LastTransitionTime.Time
+		}
+	}
+	return time.Time{}
+}
+
+// begun says whether the kubelet has got to the pod's containers: one runs or ran, or waits
+// for something other than its turn.
+func begun(pod corev1.Pod) bool {
+	for _, status := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
+		waiting := status.State.Waiting
+		if waiting == nil || waiting.Reason != "ContainerCreating" && waiting.Reason != "PodInitializing" {
+			return true
+		}
+	}
+	return false
 }

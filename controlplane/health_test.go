@@ -3,6 +3,7 @@ package controlplane
 import (
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -105,5 +106,54 @@ func TestEtcdQuorum(t *testing.T) {
 		if got := EtcdQuorum(members); got != want {
 			t.Errorf("quorum of %d members is %d, want %d", members, got, want)
 		}
+	}
+}
+
+func TestStuckPods(t *testing.T) {
+	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+	scheduled := func(ago time.Duration) func(*corev1.Pod) {
+		return func(p *corev1.Pod) {
+			p.Status.Phase = corev1.PodPending
+			p.Status.Conditions = []corev1.PodCondition{{
+				Type: corev1.PodScheduled, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(now.Add(-ago)),
+			}}
+		}
+	}
+	state := func(s corev1.ContainerState) func(*corev1.Pod) {
+		return func(p *corev1.Pod) { p.Status.ContainerStatuses = []corev1.ContainerStatus{{State: s}} }
+	}
+	waits := func(reason string) corev1.ContainerState {
+		return corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason}}
+	}
+	nudged := func(ago time.Duration) func(*corev1.Pod) {
+		return func(p *corev1.Pod) {
+			p.Annotations = map[string]string{teapotv1.NudgedAnnotation: now.Add(-ago).Format(time.RFC3339)}
+		}
+	}
+	tests := map[string]struct {
+		is    []func(*corev1.Pod)
+		stuck bool
+	}{
+		"no node yet":                         {is: []func(*corev1.Pod){func(p *corev1.Pod) { p.Status.Phase = corev1.PodPending }}},
+		"just taken by a node":                {is: []func(*corev1.Pod){scheduled(time.Second)}},
+		"taken and not begun":                 {is: []func(*corev1.Pod){scheduled(3 * time.Second)}, stuck: true},
+		"taken, its containers wait":          {is: []func(*corev1.Pod){scheduled(3 * time.Second), state(waits("ContainerCreating"))}, stuck: true},
+		"an image is pulled or cannot be":     {is: []func(*corev1.Pod){scheduled(3 * time.Second), state(waits("ErrImagePull"))}},
+		"a container runs":                    {is: []func(*corev1.Pod){scheduled(3 * time.Second), state(corev1.ContainerState{Running: &corev1.ContainerStateRunning{}})}},
+		"nudged a moment ago":                 {is: []func(*corev1.Pod){scheduled(9 * time.Second), nudged(time.Second)}},
+		"nudged in vain":                      {is: []func(*corev1.Pod){scheduled(9 * time.Second), nudged(3 * time.Second)}, stuck: true},
+		"being deleted":                       {is: []func(*corev1.Pod){scheduled(9 * time.Second), func(p *corev1.Pod) { p.DeletionTimestamp = &metav1.Time{Time: now} }}},
+		"a mark of somebody else's invention": {is: []func(*corev1.Pod){scheduled(9 * time.Second), func(p *corev1.Pod) { p.Annotations = map[string]string{teapotv1.NudgedAnnotation: "soon"} }}, stuck: true},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			pod := corev1.Pod{}
+			for _, change := range test.is {
+				change(&pod)
+			}
+			if got := len(StuckPods([]corev1.Pod{pod}, now)) > 0; got != test.stuck {
+				t.Errorf("stuck = %v, want %v", got, test.stuck)
+			}
+		})
 	}
 }

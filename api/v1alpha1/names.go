@@ -33,6 +33,10 @@ const (
 	// that was chosen for it, so that it stays the same when nodes come and go.
 	EndpointHostAnnotation = "teapot.dev/endpoint-host"
 
+	// NudgedAnnotation is on a pod that a kubelet was slow to begin: when it was nudged
+	// (RFC 3339).
+	NudgedAnnotation = "teapot.dev/nudged"
+
 	// ControlPlaneFinalizer holds a TenantControlPlane until all that it owns is gone.
 	ControlPlaneFinalizer = "teapot.dev/control-plane"
 

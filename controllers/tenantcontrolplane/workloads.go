@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
 	"github.com/teapot-cloud/teapot/controlplane"
@@ -16,6 +17,13 @@ import (
 
 // patience is how long pods may take to start before it is asked what ails them.
 const patience = 5 * time.Second
+
+// nudgePatience is how often pods are looked at that may need a nudge, and nudgeUntil the age
+// of a control plane after which its pods wait for something that no nudge brings.
+const (
+	nudgePatience = 2 * time.Second
+	nudgeUntil    = time.Minute
+)
 
 // ensureWorkloads applies everything that runs, etcd and the control plane at once. What
 // the pods mount goes first: a pod that finds its Secret missing waits for the kubelet's
@@ -108,21 +116,49 @@ func (s *scope) rolledOut() bool {
 		d.Status.UpdatedReplicas == want && d.Status.Replicas == want && d.Status.AvailableReplicas == want
 }
 
-// ailment says why pods are not ready, in the words of the scheduler or the kubelet. It
-// asks the API server only about pods that had time to start.
+// ailment says why a component's pods are not ready, in the words of the scheduler or the
+// kubelet, of pods that had time to start. It nudges those that a kubelet has forgotten.
 func (s *scope) ailment(ctx context.Context, component string) (reason, message string) {
-	s.requeueAfter(patience)
-	if created := s.deployment.CreationTimestamp; created.IsZero() || s.now.Sub(created.Time) < patience {
+	created := s.deployment.CreationTimestamp
+	if created.IsZero() || s.now.Sub(created.Time) < nudgePatience {
+		s.requeueAfter(nudgePatience)
 		return teapotv1.ReasonWaitingForPods, ""
 	}
 	pods := &corev1.PodList{}
 	if err := s.Live.List(ctx, pods, client.InNamespace(s.input.Namespace()),
 		client.MatchingLabels{teapotv1.ComponentLabel: component}); err != nil {
+		s.requeueAfter(patience)
 		return teapotv1.ReasonWaitingForPods, "; the pods could not be listed: " + err.Error()
 	}
+	if s.now.Sub(created.Time) < nudgeUntil {
+		s.requeueAfter(nudgePatience)
+		s.nudge(ctx, controlplane.StuckPods(pods.Items, s.now))
+	}
+	s.requeueAfter(patience)
 	problem, found := controlplane.PodProblem(pods.Items)
-	if !found {
+	if !found || s.now.Sub(created.Time) < patience {
 		return teapotv1.ReasonWaitingForPods, ""
 	}
 	return problem.Reason, "; " + problem.Message
+}
+
+// nudge changes pods in a way that means nothing, so that their kubelet looks at them. It
+// is a help and not a need: what fails is not tried again before the next look.
+func (s *scope) nudge(ctx context.Context, pods []corev1.Pod) {
+	if s.tcp.Spec.Paused {
+		return
+	}
+	for i := range pods {
+		pod := &pods[i]
+		before := pod.DeepCopy()
+		if pod.Annotations == nil {
+			pod.Annotations = map[string]string{}
+		}
+		pod.Annotations[teapotv1.NudgedAnnotation] = s.now.UTC().Format(time.RFC3339)
+		if err := s.Client.Patch(ctx, pod, client.MergeFrom(before), client.FieldOwner(teapotv1.FieldManager)); client.IgnoreNotFound(err) != nil {
+			log.FromContext(ctx).Error(err, "nudging a pod that its kubelet has not begun", "pod", client.ObjectKeyFromObject(pod))
+			continue
+		}
+		log.FromContext(ctx).Info("nudged a pod that its kubelet has not begun", "pod", client.ObjectKeyFromObject(pod))
+	}
 }
