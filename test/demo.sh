@@ -61,12 +61,12 @@ up() {
 	bin/teapot proxy $NAME --namespace acme -- "$KUBECTL" get --raw '/readyz?verbose' | tail -1
 	bin/teapot proxy $NAME --namespace acme -- "$KUBECTL" get namespaces
 	say "done"
-	local prefix=""
-	[ "$CLUSTER" = existing ] || prefix="export KUBECONFIG=$KUBECONFIG"
 	cat <<-EOT
 
 	The control plane "acme" is a Kubernetes API of its own. It has no machines yet. To go on:
-	  $prefix
+	EOT
+	[ "$CLUSTER" = existing ] || echo "  export KUBECONFIG=$KUBECONFIG"
+	cat <<-EOT
 	  bin/teapot get tcp -A
 	  bin/teapot proxy acme -n acme -- $KUBECTL get all -A
 	  bin/teapot kubeconfig acme -n acme > acme.kubeconfig
