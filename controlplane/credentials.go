@@ -39,23 +39,27 @@ type place struct {
 	kubeconfig string
 }
 
-// places says for every leaf where it is kept. What is not listed is not issued.
+// places says for every leaf that the input needs where it is kept. What is not listed is
+// not issued.
 func places(in Input) map[string]place {
-	return map[string]place{
-		pki.APIServer:                {secret: ControlPlaneName, cert: "apiserver.crt", key: "apiserver.key"},
-		pki.APIServerKubeletClient:   {secret: ControlPlaneName, cert: "apiserver-kubelet-client.crt", key: "apiserver-kubelet-client.key"},
-		pki.APIServerEtcdClient:      {secret: ControlPlaneName, cert: "apiserver-etcd-client.crt", key: "apiserver-etcd-client.key"},
-		pki.FrontProxyClient:         {secret: ControlPlaneName, cert: "front-proxy-client.crt", key: "front-proxy-client.key"},
-		pki.EtcdServer:               {secret: EtcdName, cert: "server.crt", key: "server.key"},
-		pki.EtcdPeer:                 {secret: EtcdName, cert: "peer.crt", key: "peer.key"},
-		pki.KonnectivityServer:       {secret: ControlPlaneName, cert: "konnectivity-server.crt", key: "konnectivity-server.key"},
-		pki.KonnectivityServerClient: {secret: ControlPlaneName, kubeconfig: konnectivityServerConf},
-		pki.ControllerManager:        {secret: ControlPlaneName, kubeconfig: controllerManagerConf},
-		pki.Scheduler:                {secret: ControlPlaneName, kubeconfig: schedulerConf},
-		pki.Teapot:                   {secret: ManagerKubeconfigName, kubeconfig: KubeconfigKey},
-		pki.Admin:                    {secret: UserKubeconfigName(in.Owner.Name), kubeconfig: KubeconfigKey},
-		pki.ClusterAPI:               {secret: KubeconfigName(in.ClusterName), kubeconfig: KubeconfigKey},
+	where := map[string]place{
+		pki.APIServer:              {secret: ControlPlaneName, cert: "apiserver.crt", key: "apiserver.key"},
+		pki.APIServerKubeletClient: {secret: ControlPlaneName, cert: "apiserver-kubelet-client.crt", key: "apiserver-kubelet-client.key"},
+		pki.APIServerEtcdClient:    {secret: ControlPlaneName, cert: "apiserver-etcd-client.crt", key: "apiserver-etcd-client.key"},
+		pki.FrontProxyClient:       {secret: ControlPlaneName, cert: "front-proxy-client.crt", key: "front-proxy-client.key"},
+		pki.EtcdServer:             {secret: EtcdName, cert: "server.crt", key: "server.key"},
+		pki.EtcdPeer:               {secret: EtcdName, cert: "peer.crt", key: "peer.key"},
+		pki.ControllerManager:      {secret: ControlPlaneName, kubeconfig: controllerManagerConf},
+		pki.Scheduler:              {secret: ControlPlaneName, kubeconfig: schedulerConf},
+		pki.Teapot:                 {secret: ManagerKubeconfigName, kubeconfig: KubeconfigKey},
+		pki.Admin:                  {secret: UserKubeconfigName(in.Owner.Name), kubeconfig: KubeconfigKey},
+		pki.ClusterAPI:             {secret: KubeconfigName(in.ClusterName), kubeconfig: KubeconfigKey},
 	}
+	if in.Konnectivity() {
+		where[pki.KonnectivityServer] = place{secret: ControlPlaneName, cert: "konnectivity-server.crt", key: "konnectivity-server.key"}
+		where[pki.KonnectivityServerClient] = place{secret: ControlPlaneName, kubeconfig: konnectivityServerConf}
+	}
+	return where
 }
 
 // TenantSecretNames are the Secrets that are kept in the tenant's namespace and hold a
@@ -66,16 +70,6 @@ func TenantSecretNames(in Input) []string {
 
 // OwnSecretNames are the Secrets of the control plane's own namespace that hold a leaf.
 func OwnSecretNames() []string { return []string{ControlPlaneName, EtcdName, ManagerKubeconfigName} }
-
-// wanted says whether a leaf is needed: konnectivity's are not without it.
-func wanted(in Input, leaf string) bool {
-	switch leaf {
-	case pki.KonnectivityServer, pki.KonnectivityServerClient:
-		return in.Konnectivity()
-	}
-	_, ok := places(in)[leaf]
-	return ok
-}
 
 // find reads a leaf from the Secrets. What cannot be read counts as missing: the leaf is
 // then issued anew.
@@ -105,10 +99,11 @@ func PlanCredentials(in Input, authorities pki.Authorities, observed SecretData,
 	var issued []Issued
 	where := places(in)
 	for _, leaf := range leaves {
-		if !wanted(in, leaf.Name) {
+		at, ok := where[leaf.Name]
+		if !ok {
 			continue
 		}
-		pair, why, err := authorities.Ensure(leaf, where[leaf.Name].find(observed), now)
+		pair, why, err := authorities.Ensure(leaf, at.find(observed), now)
 		if err != nil {
 			return Credentials{}, nil, err
 		}

@@ -82,7 +82,7 @@ func credentialSecrets(in Input) ([]*corev1.Secret, error) {
 	for leaf, at := range places(in) {
 		into := data[at.secret]
 		switch {
-		case into == nil || !wanted(in, leaf):
+		case into == nil: // a kubeconfig with a Secret of its own
 		case at.kubeconfig == "":
 			into[at.cert], into[at.key] = leaves[leaf].Cert, leaves[leaf].Key
 		default:

@@ -23,25 +23,24 @@ import (
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/teapot-cloud/teapot/test/apiserver"
 )
 
 // A real kube-apiserver plays the tenant's.
-var (
-	server *envtest.Environment
-	config *rest.Config
-)
+var config *rest.Config
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
 	log.SetLogger(textlogger.NewLogger(textlogger.NewConfig()))
-	server = &envtest.Environment{}
+	var stop func() error
 	var err error
-	if config, err = server.Start(); err != nil {
+	if config, stop, err = apiserver.Start(); err != nil {
 		panic(err)
 	}
 	defer func() {
-		if err := server.Stop(); err != nil {
+		if err := stop(); err != nil {
 			panic(err)
 		}
 	}()

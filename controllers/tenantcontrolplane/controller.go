@@ -111,7 +111,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (resul
 			break
 		}
 	}
-	result, failure = s.conclude(ctx, failure)
+	result, failure = s.conclude(failure)
 	return result, errors.Join(failure, s.patchStatus(ctx))
 }
 

@@ -123,7 +123,7 @@ func (s *scope) patchStatus(ctx context.Context) error {
 }
 
 // conclude turns the end of the phases into conditions and a result.
-func (s *scope) conclude(ctx context.Context, failure error) (ctrl.Result, error) {
+func (s *scope) conclude(failure error) (ctrl.Result, error) {
 	var wait waiting
 	if errors.As(failure, &wait) {
 		failure = nil
@@ -131,6 +131,6 @@ func (s *scope) conclude(ctx context.Context, failure error) (ctrl.Result, error
 			s.requeueAfter(wait.after)
 		}
 	}
-	s.summarize(ctx, failure)
+	s.summarize(failure)
 	return ctrl.Result{RequeueAfter: s.requeue}, failure
 }

@@ -1,8 +1,6 @@
 package tenantcontrolplane
 
 import (
-	"context"
-
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -23,7 +21,7 @@ var required = []string{
 
 // summarize writes Ready, Paused and the generation that was seen. Conditions that this
 // reconcile did not get to keep what they said, unless there is nothing yet.
-func (s *scope) summarize(_ context.Context, failure error) {
+func (s *scope) summarize(failure error) {
 	conditions := s.tcp.Status.Conditions
 	if s.tcp.Spec.Paused {
 		s.set(teapotv1.PausedCondition, metav1.ConditionTrue, teapotv1.ReasonPaused, "spec.paused is true: nothing is changed, what runs goes on running")

@@ -16,12 +16,12 @@ import (
 	"k8s.io/klog/v2/textlogger"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
 	"github.com/teapot-cloud/teapot/controllers"
 	"github.com/teapot-cloud/teapot/controlplane"
+	"github.com/teapot-cloud/teapot/test/apiserver"
 )
 
 // One real kube-apiserver with one manager serve all tests of the package. No pods run
@@ -36,13 +36,13 @@ func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
 	ctrl.SetLogger(textlogger.NewLogger(textlogger.NewConfig()))
-	env := &envtest.Environment{CRDDirectoryPaths: []string{"../../charts/teapot/files/crds"}, ErrorIfCRDPathMissing: true}
+	var stop func() error
 	var err error
-	if config, err = env.Start(); err != nil {
+	if config, stop, err = apiserver.Start(); err != nil {
 		panic(err)
 	}
 	defer func() {
-		if err := env.Stop(); err != nil {
+		if err := stop(); err != nil {
 			panic(err)
 		}
 	}()
