@@ -12,6 +12,7 @@ import (
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/utils/clock"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -22,6 +23,8 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
+	"github.com/teapot-cloud/teapot/controllers/apply"
+	"github.com/teapot-cloud/teapot/controllers/metrics"
 	"github.com/teapot-cloud/teapot/controllers/tenant"
 	"github.com/teapot-cloud/teapot/controllers/tenantcontrolplane"
 	"github.com/teapot-cloud/teapot/controlplane"
@@ -31,6 +34,7 @@ import (
 func Scheme() *runtime.Scheme {
 	scheme := runtime.NewScheme()
 	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
+	utilruntime.Must(clusterv1.AddToScheme(scheme))
 	utilruntime.Must(teapotv1.AddToScheme(scheme))
 	return scheme
 }
@@ -40,8 +44,9 @@ func Scheme() *runtime.Scheme {
 func CacheOptions() cache.Options {
 	ours := cache.ByObject{Label: labels.SelectorFromSet(labels.Set{teapotv1.ManagedByLabel: teapotv1.ManagedByTeapot})}
 	return cache.Options{
-		DefaultTransform: cache.TransformStripManagedFields(),
+		DefaultTransform: transform,
 		ByObject: map[client.Object]cache.ByObject{
+			&teapotv1.TenantControlPlane{}:  {Transform: cache.TransformStripManagedFields()},
 			&corev1.Namespace{}:             ours,
 			&corev1.Secret{}:                ours,
 			&corev1.ServiceAccount{}:        ours,
@@ -52,6 +57,15 @@ func CacheOptions() cache.Options {
 			&appsv1.Deployment{}:            ours,
 		},
 	}
+}
+
+// transform keeps of each object what some controller reads. Cluster API's kinds cannot be
+// named in ByObject, which fails where they are not installed.
+func transform(in any) (any, error) {
+	if _, isCluster := in.(*clusterv1.Cluster); isCluster {
+		return tenantcontrolplane.TrimCluster(in)
+	}
+	return apply.Transform(in)
 }
 
 // Options are what the operator decides.
@@ -66,6 +80,9 @@ func Setup(mgr ctrl.Manager, options Options) error {
 	tenants := tenant.NewRegistry(clock.RealClock{})
 	if err := mgr.Add(tenants); err != nil {
 		return fmt.Errorf("adding the tenants' clients: %w", err)
+	}
+	if err := metrics.Add(mgr); err != nil {
+		return fmt.Errorf("adding the metrics: %w", err)
 	}
 	shared := controller.Options{MaxConcurrentReconciles: options.MaxConcurrentReconciles}
 

@@ -52,6 +52,9 @@ func apiServerArgs(in Input) []string {
 		"--service-account-key-file=" + credential("sa.pub"),
 		"--service-account-signing-key-file=" + credential("sa.key"),
 		"--service-cluster-ip-range=" + network.ServiceCIDR,
+		// While a replica that ends is still named by Services, it serves: longer than
+		// kube-proxy takes to hear of its end.
+		"--shutdown-delay-duration=5s",
 		"--tls-cert-file=" + credential("apiserver.crt"),
 		"--tls-private-key-file=" + credential("apiserver.key"),
 	}

@@ -31,7 +31,7 @@ func etcdPeerHosts(in Input) []string {
 // StatefulSet renders etcd. Its members start in parallel, since none is ready without
 // the others.
 func StatefulSet(in Input) (*appsv1.StatefulSet, error) {
-	images, err := ImagesFor(in.Settings.ImageRepository, in.Spec.Version)
+	images, err := ImagesFor(in.ImageRepository(), in.Spec.Version)
 	if err != nil {
 		return nil, err
 	}
@@ -77,8 +77,7 @@ func etcdContainer(in Input, image string) corev1.Container {
 		cluster[ordinal] = fmt.Sprintf("%s-%d=https://%s:%d", EtcdName, ordinal, host, PortEtcdPeer)
 	}
 	self := fmt.Sprintf("https://$(POD_NAME).%s.%s.svc", EtcdPeerName, in.Namespace())
-	command := []string{
-		"etcd",
+	args := []string{
 		fmt.Sprintf("--advertise-client-urls=%s:%d", self, PortEtcdClient),
 		"--cert-file=" + credential("server.crt"),
 		"--client-cert-auth=true",
@@ -111,9 +110,9 @@ func etcdContainer(in Input, image string) corev1.Container {
 		// the defaults (100 ms, 1 s) that is up to a second of every start. The election
 		// time-out must be at least five heartbeats:
 		// https://etcd.io/docs/v3.6/tuning/#time-parameters
-		command = append(command, "--election-timeout=250", "--heartbeat-interval=50")
+		args = append(args, "--election-timeout=250", "--heartbeat-interval=50")
 	}
-	c := container(ContainerEtcd, image, command, resources(requests("20m", "64Mi"), in.Spec.Components.Etcd))
+	c := container(ContainerEtcd, image, command("etcd", args, in.Spec.Components.Etcd), resources(requests("20m", "64Mi"), in.Spec.Components.Etcd))
 	c.Env = []corev1.EnvVar{{Name: "POD_NAME", ValueFrom: &corev1.EnvVarSource{
 		FieldRef: &corev1.ObjectFieldSelector{APIVersion: "v1", FieldPath: "metadata.name"},
 	}}}

@@ -6,10 +6,14 @@ import (
 	"strings"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"k8s.io/apimachinery/pkg/util/version"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
@@ -65,6 +69,35 @@ func PodProblem(pods []corev1.Pod) (Problem, bool) {
 		}
 	}
 	return Problem{}, false
+}
+
+// Refusal says why no control-plane pod was made: in the words of the API server, which the
+// Deployment's controller passes on.
+func Refusal(status appsv1.DeploymentStatus) (Problem, bool) {
+	for _, condition := range status.Conditions {
+		if condition.Type == appsv1.DeploymentReplicaFailure && condition.Status == corev1.ConditionTrue {
+			return Problem{teapotv1.ReasonPodsRefused, "no pod is made: " + condition.Message}, true
+		}
+	}
+	return Problem{}, false
+}
+
+// Versions are the Kubernetes versions that run while one follows another, from the older to
+// the newer, with the number of replicas of each. was is empty before the first is there.
+func Versions(was, wanted string, replicas, updated int32) []clusterv1.StatusVersion {
+	var versions []clusterv1.StatusVersion
+	if was != "" && was != wanted && replicas > updated {
+		versions = append(versions, clusterv1.StatusVersion{Version: was, Replicas: replicas - updated})
+	}
+	if was != "" && updated > 0 {
+		versions = append(versions, clusterv1.StatusVersion{Version: wanted, Replicas: updated})
+	}
+	slices.SortFunc(versions, func(a, b clusterv1.StatusVersion) int {
+		order, err := version.MustParseSemantic(a.Version).Compare(b.Version)
+		utilruntime.Must(err)
+		return order
+	})
+	return versions
 }
 
 // nudgeAfter is how long a pod that has a node may take until its first container exists,

@@ -1,6 +1,8 @@
 package controlplane
 
 import (
+	"cmp"
+
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -45,6 +47,11 @@ type Settings struct {
 
 // Namespace is the control plane's own namespace.
 func (in Input) Namespace() string { return Namespace(in.Owner) }
+
+// ImageRepository is where the images come from: the spec's, or else the operator's.
+func (in Input) ImageRepository() string {
+	return cmp.Or(in.Spec.ImageRepository, in.Settings.ImageRepository)
+}
 
 // Konnectivity says whether konnectivity is asked for.
 func (in Input) Konnectivity() bool { return Enabled(in.Spec.Addons.Konnectivity) }

@@ -1,6 +1,8 @@
 package controlplane
 
 import (
+	"slices"
+
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -10,6 +12,7 @@ import (
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
 	"github.com/teapot-cloud/teapot/konnectivity"
 )
 
@@ -35,7 +38,7 @@ const credentialsHashAnnotation = "teapot.dev/credentials-hash"
 // it answers) and the API server outlives its clients at the end. Restartable init
 // containers: https://kubernetes.io/docs/concepts/workloads/pods/sidecar-containers/
 func Deployment(in Input) (*appsv1.Deployment, error) {
-	images, err := ImagesFor(in.Settings.ImageRepository, in.Spec.Version)
+	images, err := ImagesFor(in.ImageRepository(), in.Spec.Version)
 	if err != nil {
 		return nil, err
 	}
@@ -114,11 +117,54 @@ func podSpec(in Input, component string) corev1.PodSpec {
 			FSGroupChangePolicy: ptr.To(corev1.FSGroupChangeOnRootMismatch),
 			SeccompProfile:      &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
 		},
-		TopologySpreadConstraints: []corev1.TopologySpreadConstraint{{
-			MaxSkew: 1, TopologyKey: corev1.LabelHostname, WhenUnsatisfiable: corev1.ScheduleAnyway,
-			LabelSelector: &metav1.LabelSelector{MatchLabels: ComponentLabels(in.Owner, component)},
-		}},
+		NodeSelector:              nodeSelector(in.Spec.Scheduling),
+		Tolerations:               tolerations(in.Spec.Scheduling),
+		PriorityClassName:         in.Spec.Scheduling.PriorityClassName,
+		TopologySpreadConstraints: spread(in, component),
 	}
+}
+
+func nodeSelector(spec teapotv1.SchedulingSpec) map[string]string {
+	if len(spec.NodeSelector) == 0 {
+		return nil
+	}
+	selector := map[string]string{}
+	for key, value := range spec.NodeSelector {
+		selector[key] = string(value)
+	}
+	return selector
+}
+
+func tolerations(spec teapotv1.SchedulingSpec) []corev1.Toleration {
+	var tolerations []corev1.Toleration
+	for _, t := range spec.Tolerations {
+		tolerations = append(tolerations, corev1.Toleration{
+			Key: t.Key, Operator: t.Operator, Value: string(t.Value), Effect: t.Effect, TolerationSeconds: t.TolerationSeconds,
+		})
+	}
+	return tolerations
+}
+
+// spread asks for pods of a component on different nodes, or whatever the spec names. It is
+// a wish: a control plane on too few nodes is better than half of one.
+func spread(in Input, component string) []corev1.TopologySpreadConstraint {
+	keys := in.Spec.Scheduling.TopologyKeys
+	if len(keys) == 0 {
+		keys = []string{corev1.LabelHostname}
+	}
+	constraints := make([]corev1.TopologySpreadConstraint, len(keys))
+	for i, key := range keys {
+		constraints[i] = corev1.TopologySpreadConstraint{
+			MaxSkew: 1, TopologyKey: key, WhenUnsatisfiable: corev1.ScheduleAnyway,
+			LabelSelector: &metav1.LabelSelector{MatchLabels: ComponentLabels(in.Owner, component)},
+		}
+	}
+	return constraints
+}
+
+// command is a program with Teapot's flags and then the spec's.
+func command(program string, args []string, spec teapotv1.ComponentSpec) []string {
+	return slices.Concat([]string{program}, args, extraArgs(spec))
 }
 
 func secretVolume(name, secret string) corev1.Volume {
@@ -175,7 +221,7 @@ func startUp(scheme corev1.URIScheme, port int32, path string) *corev1.Probe {
 
 func konnectivityContainer(in Input, image string) corev1.Container {
 	c := container(ContainerKonnectivityServer, image,
-		append([]string{konnectivity.ServerCommand}, konnectivity.Server{
+		command(konnectivity.ServerCommand, konnectivity.Server{
 			Socket:     konnectivitySocket,
 			CertFile:   credential("konnectivity-server.crt"),
 			KeyFile:    credential("konnectivity-server.key"),
@@ -183,7 +229,7 @@ func konnectivityContainer(in Input, image string) corev1.Container {
 			AgentPort:  PortKonnectivityAgent,
 			HealthPort: PortKonnectivityHealth,
 			Replicas:   DesiredScale(in.Spec).Replicas,
-		}.Args()...),
+		}.Args(), in.Spec.Components.KonnectivityServer),
 		resources(requests("5m", "32Mi"), in.Spec.Components.KonnectivityServer))
 	c.RestartPolicy = ptr.To(corev1.ContainerRestartPolicyAlways)
 	c.Ports = []corev1.ContainerPort{{Name: "agent", ContainerPort: PortKonnectivityAgent, Protocol: corev1.ProtocolTCP}}
@@ -193,7 +239,7 @@ func konnectivityContainer(in Input, image string) corev1.Container {
 }
 
 func apiServerContainer(in Input, image string) corev1.Container {
-	c := container(ContainerAPIServer, image, append([]string{"kube-apiserver"}, apiServerArgs(in)...),
+	c := container(ContainerAPIServer, image, command("kube-apiserver", apiServerArgs(in), in.Spec.Components.APIServer),
 		resources(requests("40m", "256Mi"), in.Spec.Components.APIServer))
 	c.RestartPolicy = ptr.To(corev1.ContainerRestartPolicyAlways)
 	c.Ports = []corev1.ContainerPort{{Name: "https", ContainerPort: PortAPIServer, Protocol: corev1.ProtocolTCP}}
@@ -211,14 +257,14 @@ func apiServerContainer(in Input, image string) corev1.Container {
 }
 
 func controllerManagerContainer(in Input, image string) corev1.Container {
-	c := container(ContainerControllerManager, image, append([]string{"kube-controller-manager"}, controllerManagerArgs(in)...),
+	c := container(ContainerControllerManager, image, command("kube-controller-manager", controllerManagerArgs(in), in.Spec.Components.ControllerManager),
 		resources(requests("10m", "64Mi"), in.Spec.Components.ControllerManager))
 	c.LivenessProbe = probe(corev1.URISchemeHTTPS, PortControllerManager, "/healthz", 10, 10, 6)
 	return c
 }
 
 func schedulerContainer(in Input, image string) corev1.Container {
-	c := container(ContainerScheduler, image, append([]string{"kube-scheduler"}, schedulerArgs()...),
+	c := container(ContainerScheduler, image, command("kube-scheduler", schedulerArgs(), in.Spec.Components.Scheduler),
 		resources(requests("5m", "32Mi"), in.Spec.Components.Scheduler))
 	c.LivenessProbe = probe(corev1.URISchemeHTTPS, PortScheduler, "/healthz", 10, 10, 6)
 	return c

@@ -7,6 +7,13 @@ const (
 	// the machines' way in is answered, etcd has quorum and the add-ons asked for are
 	// applied.
 	ReadyCondition = "Ready"
+	// AvailableCondition: the API answers and etcd has quorum. It is what Cluster API reads;
+	// Ready asks for more, the add-ons.
+	AvailableCondition = "Available"
+	// StalledCondition: something does not come true by waiting, or has been waited for longer
+	// than it should take; a person must act. The message says how. The name and meaning are
+	// kstatus's (sigs.k8s.io/cli-utils/pkg/kstatus).
+	StalledCondition = "Stalled"
 	// NamespaceReadyCondition: the control plane's own namespace exists and is ours.
 	NamespaceReadyCondition = "NamespaceReady"
 	// EndpointReadyCondition: the address and ports by which machines come are known.
@@ -42,6 +49,8 @@ const (
 	ReasonNamespaceTaken = "NamespaceTaken"
 	// ReasonNamespaceTerminating: an earlier namespace of the same name is still going.
 	ReasonNamespaceTerminating = "NamespaceTerminating"
+	// ReasonRetainedDataMismatch: the spec does not fit the retained data that it adopts.
+	ReasonRetainedDataMismatch = "RetainedDataMismatch"
 	// ReasonRetainedDataFound: the namespace holds what an earlier control plane retained.
 	ReasonRetainedDataFound = "RetainedDataFound"
 
@@ -51,6 +60,8 @@ const (
 	ReasonWaitingForLoadBalancer = "WaitingForLoadBalancer"
 	// ReasonLoadBalancerHasNoIP: the load balancer gives a host name only.
 	ReasonLoadBalancerHasNoIP = "LoadBalancerHasNoIP"
+	// ReasonAddressFamily: the address is not of the tenant's first address family.
+	ReasonAddressFamily = "AddressFamily"
 	// ReasonPortTaken: the port asked for belongs to another Service.
 	ReasonPortTaken = "PortTaken"
 	// ReasonWaitingForService: the Service has no ports or address yet.
@@ -67,6 +78,10 @@ const (
 	ReasonPodsFailing = "PodsFailing"
 	// ReasonWaitingForStorage: a volume claim is not bound.
 	ReasonWaitingForStorage = "WaitingForStorage"
+	// ReasonClassNotFound: a RuntimeClass, StorageClass or PriorityClass does not exist.
+	ReasonClassNotFound = "ClassNotFound"
+	// ReasonPodsRefused: the API server refuses to make the pods.
+	ReasonPodsRefused = "PodsRefused"
 	// ReasonNoQuorum: fewer than half of etcd's members answer.
 	ReasonNoQuorum = "NoQuorum"
 
@@ -78,6 +93,15 @@ const (
 	ReasonApplying = "Applying"
 	// ReasonApplyFailed: an object inside the tenant's cluster could not be applied.
 	ReasonApplyFailed = "ApplyFailed"
+
+	// ReasonRepaired: an object of Teapot's was changed or deleted by somebody else and is as it
+	// was (events only).
+	ReasonRepaired = "Repaired"
+	// ReasonProgressing: nothing is wrong, or not for long enough to be (Stalled is False).
+	ReasonProgressing = "Progressing"
+	// ReasonClusterPaused: the owning Cluster is paused, or the annotation
+	// cluster.x-k8s.io/paused is set.
+	ReasonClusterPaused = "ClusterPaused"
 
 	// ReasonUnsupportedVersion: this Teapot cannot run that version of Kubernetes.
 	ReasonUnsupportedVersion = "UnsupportedVersion"

@@ -13,7 +13,8 @@ var GroupVersion = schema.GroupVersion{Group: "teapot.dev", Version: "v1alpha1"}
 var AddToScheme = (&runtime.SchemeBuilder{addKnownTypes}).AddToScheme
 
 func addKnownTypes(scheme *runtime.Scheme) error {
-	scheme.AddKnownTypes(GroupVersion, &TenantControlPlane{}, &TenantControlPlaneList{})
+	scheme.AddKnownTypes(GroupVersion, &TenantControlPlane{}, &TenantControlPlaneList{},
+		&TenantControlPlaneTemplate{}, &TenantControlPlaneTemplateList{})
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil
 }

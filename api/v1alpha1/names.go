@@ -25,6 +25,10 @@ const (
 	// volumes and the keys.
 	RetainedLabel = "teapot.dev/retained"
 
+	// RetainedSpecAnnotation is on a retained namespace and holds, as JSON, what of the spec its
+	// data depends on.
+	RetainedSpecAnnotation = "teapot.dev/retained-spec"
+
 	// AppliedHashAnnotation holds a hash of what Teapot last applied to the object,
 	// so that a field which the plan no longer names is noticed.
 	AppliedHashAnnotation = "teapot.dev/applied-hash"

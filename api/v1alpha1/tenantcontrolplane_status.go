@@ -1,6 +1,9 @@
 package v1alpha1
 
-import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
+)
 
 // TenantControlPlaneStatus is what was observed of a control plane.
 type TenantControlPlaneStatus struct {
@@ -19,6 +22,23 @@ type TenantControlPlaneStatus struct {
 	// +optional
 	Version string `json:"version,omitempty"`
 
+	// versions are the Kubernetes versions that run, from the older to the newer, with the
+	// number of replicas of each.
+	// +optional
+	// +listType=map
+	// +listMapKey=version
+	// +kubebuilder:validation:MaxItems=2
+	Versions []clusterv1.StatusVersion `json:"versions,omitempty"`
+
+	// initialization is for Cluster API, which waits for it once.
+	// +optional
+	Initialization InitializationStatus `json:"initialization,omitempty,omitzero"`
+
+	// externalManagedControlPlane is always true: no control-plane pod is a Node of the
+	// tenant's cluster, and without it Cluster API would drain and delete no Node.
+	// +optional
+	ExternalManagedControlPlane *bool `json:"externalManagedControlPlane,omitempty"`
+
 	// namespace is the control plane's own namespace, where its pods are.
 	// +optional
 	Namespace string `json:"namespace,omitempty"`
@@ -33,9 +53,9 @@ type TenantControlPlaneStatus struct {
 	// readyReplicas is the number of control-plane pods that are ready.
 	// +optional
 	ReadyReplicas int32 `json:"readyReplicas,omitempty"`
-	// updatedReplicas is the number of control-plane pods of the newest specification.
+	// upToDateReplicas is the number of control-plane pods of the newest specification.
 	// +optional
-	UpdatedReplicas int32 `json:"updatedReplicas,omitempty"`
+	UpToDateReplicas int32 `json:"upToDateReplicas,omitempty"`
 	// availableReplicas is the number of control-plane pods that serve.
 	// +optional
 	AvailableReplicas int32 `json:"availableReplicas,omitempty"`
@@ -54,6 +74,13 @@ type TenantControlPlaneStatus struct {
 	// certificatesExpire is when the first of the certificates ends, if none is renewed.
 	// +optional
 	CertificatesExpire *metav1.Time `json:"certificatesExpire,omitempty"`
+}
+
+// InitializationStatus says what came true for the first time.
+type InitializationStatus struct {
+	// controlPlaneInitialized is true once the API has answered, and stays so.
+	// +optional
+	ControlPlaneInitialized *bool `json:"controlPlaneInitialized,omitempty"`
 }
 
 // EndpointStatus is how machines and users reach the API.

@@ -1,8 +1,10 @@
 package v1alpha1
 
 import (
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 )
 
 // TenantControlPlane is one hosted Kubernetes control plane: kube-apiserver,
@@ -22,6 +24,8 @@ import (
 // +kubebuilder:printcolumn:name="Namespace of pods",type=string,priority=1,JSONPath=`.status.namespace`
 // +kubebuilder:printcolumn:name="Certificates expire",type=string,format=date-time,priority=1,JSONPath=`.status.certificatesExpire`
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
+// +kubebuilder:metadata:labels="cluster.x-k8s.io/v1beta2=v1alpha1"
+// +kubebuilder:validation:XValidation:rule="!has(self.spec.datastore) || !has(self.spec.datastore.adoptFrom) || self.spec.datastore.adoptFrom.startsWith('tcp-' + self.metadata.name + '-')",fieldPath=".spec.datastore.adoptFrom",message="must be the namespace that a control plane of the same namespace and name retained, tcp-<name>-<hash>; the condition NamespaceReady names it if there is one"
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 50",message="metadata.name: must be at most 50 characters, since the name of the control plane's own namespace is made from it"
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="metadata.name: must be a DNS label (a-z, 0-9 and '-', no dots), since host names are made from it"
 type TenantControlPlane struct {
@@ -67,6 +71,12 @@ type TenantControlPlaneSpec struct {
 	// +kubebuilder:validation:Maximum=7
 	Replicas *int32 `json:"replicas,omitempty"`
 
+	// controlPlaneEndpoint is the host and port by which machines come. Teapot writes it
+	// for Cluster API, which reads it here; what anybody else writes is written over. What
+	// is asked for is in spec.endpoint.
+	// +optional
+	ControlPlaneEndpoint clusterv1.APIEndpoint `json:"controlPlaneEndpoint,omitempty,omitzero"`
+
 	// endpoint is how the tenant's machines and users reach the API.
 	// +optional
 	// +kubebuilder:default={}
@@ -98,6 +108,17 @@ type TenantControlPlaneSpec struct {
 	// +kubebuilder:validation:MaxLength=253
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="must be the name of a RuntimeClass (lower-case letters, digits, '-' and '.'), for example kata; leave it out for the default"
 	RuntimeClassName *string `json:"runtimeClassName,omitempty"`
+
+	// scheduling says on which nodes of the management cluster the pods run.
+	// +optional
+	Scheduling SchedulingSpec `json:"scheduling,omitempty,omitzero"`
+
+	// imageRepository is where the control plane's images come from: registry.k8s.io or a
+	// mirror with the same paths. Default: the manager's --image-repository.
+	// +optional
+	// +kubebuilder:validation:MaxLength=255
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$')",message="must be a registry with an optional port and path, without scheme, tag and '/' at its end, for example registry.example.com/mirror"
+	ImageRepository string `json:"imageRepository,omitempty"`
 
 	// deletionPolicy says what becomes of the tenant's data when this object is
 	// deleted: Delete removes everything; Retain keeps etcd's volumes and the keys in
@@ -181,28 +202,33 @@ type EndpointSpec struct {
 	SubjectAltNames []string `json:"subjectAltNames,omitempty"`
 }
 
-// NetworkSpec is the tenant cluster's own addressing.
+// NetworkSpec is the tenant cluster's own addressing. Dual stack is asked for as kubeadm's
+// serviceSubnet and podSubnet do: two ranges, separated by a comma. The first family is the
+// one of the endpoint's address.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.serviceCIDR) || !has(self.podCIDR) || !isCIDR(self.serviceCIDR) || !isCIDR(self.podCIDR) || cidr(self.serviceCIDR).ip().family() != cidr(self.podCIDR).ip().family() || !(cidr(self.serviceCIDR).containsIP(cidr(self.podCIDR).ip()) || cidr(self.podCIDR).containsIP(cidr(self.serviceCIDR).ip()))",fieldPath=".podCIDR",message="must not overlap spec.network.serviceCIDR; choose ranges that have no address in common"
-// +kubebuilder:validation:XValidation:rule="!has(self.serviceCIDR) || !has(self.podCIDR) || !isCIDR(self.serviceCIDR) || !isCIDR(self.podCIDR) || cidr(self.serviceCIDR).ip().family() == cidr(self.podCIDR).ip().family()",fieldPath=".podCIDR",message="must be of the address family of spec.network.serviceCIDR; make both IPv4 or both IPv6"
+// +kubebuilder:validation:XValidation:rule="!has(self.serviceCIDR) || !has(self.podCIDR) || !self.serviceCIDR.split(',').all(c, isCIDR(c)) || !self.podCIDR.split(',').all(c, isCIDR(c)) || ((cidr(self.serviceCIDR.split(',')[0]).ip().family() != cidr(self.podCIDR.split(',')[0]).ip().family() || !(cidr(self.serviceCIDR.split(',')[0]).containsIP(cidr(self.podCIDR.split(',')[0]).ip()) || cidr(self.podCIDR.split(',')[0]).containsIP(cidr(self.serviceCIDR.split(',')[0]).ip()))) && (self.serviceCIDR.split(',').size() < 2 || self.podCIDR.split(',').size() < 2 || (cidr(self.serviceCIDR.split(',')[1]).ip().family() != cidr(self.podCIDR.split(',')[1]).ip().family() || !(cidr(self.serviceCIDR.split(',')[1]).containsIP(cidr(self.podCIDR.split(',')[1]).ip()) || cidr(self.podCIDR.split(',')[1]).containsIP(cidr(self.serviceCIDR.split(',')[1]).ip())))))",fieldPath=".podCIDR",message="must not overlap spec.network.serviceCIDR; choose ranges that have no address in common"
+// +kubebuilder:validation:XValidation:rule="!has(self.serviceCIDR) || !has(self.podCIDR) || !self.serviceCIDR.split(',').all(c, isCIDR(c)) || !self.podCIDR.split(',').all(c, isCIDR(c)) || self.serviceCIDR.split(',').map(c, cidr(c).ip().family()) == self.podCIDR.split(',').map(c, cidr(c).ip().family())",fieldPath=".podCIDR",message="must be of the address family of spec.network.serviceCIDR; make both IPv4, both IPv6, or both of two ranges in the same order"
 type NetworkSpec struct {
-	// serviceCIDR is the range of Service addresses.
+	// serviceCIDR is the range of Service addresses, or two ranges of different families
+	// separated by a comma.
 	// +optional
 	// +kubebuilder:default="10.96.0.0/16"
-	// +kubebuilder:validation:MaxLength=43
-	// +kubebuilder:validation:XValidation:rule="isCIDR(self) && cidr(self).masked() == cidr(self)",message="must be a range of addresses without bits after its prefix, for example 10.96.0.0/16"
-	// +kubebuilder:validation:XValidation:rule="!isCIDR(self) || cidr(self).ip().isGlobalUnicast()",message="must not be a range of unspecified, loopback, link-local or multicast addresses; choose a private range, for example 10.96.0.0/16"
-	// +kubebuilder:validation:XValidation:rule="!isCIDR(self) || (cidr(self).ip().family() == 4 ? cidr(self).prefixLength() >= 12 && cidr(self).prefixLength() <= 24 : cidr(self).prefixLength() >= 108 && cidr(self).prefixLength() <= 120)",message="must be between /12 and /24 (IPv4) or between /108 and /120 (IPv6), the sizes that kube-apiserver can serve and that have room for cluster DNS"
+	// +kubebuilder:validation:MaxLength=87
+	// +kubebuilder:validation:XValidation:rule="self.split(',').all(c, isCIDR(c) && cidr(c).masked() == cidr(c))",message="must be a range of addresses without bits after its prefix, for example 10.96.0.0/16, or two for dual stack, for example 10.96.0.0/16,fd00:96::/112"
+	// +kubebuilder:validation:XValidation:rule="!self.split(',').all(c, isCIDR(c)) || self.split(',').size() == 1 || (self.split(',').size() == 2 && cidr(self.split(',')[0]).ip().family() != cidr(self.split(',')[1]).ip().family())",message="must be one range, or one of IPv4 and one of IPv6; leave out what is too much"
+	// +kubebuilder:validation:XValidation:rule="self.split(',').all(c, !isCIDR(c) || cidr(c).ip().isGlobalUnicast())",message="must not be a range of unspecified, loopback, link-local or multicast addresses; choose a private range, for example 10.96.0.0/16"
+	// +kubebuilder:validation:XValidation:rule="self.split(',').all(c, !isCIDR(c) || (cidr(c).ip().family() == 4 ? cidr(c).prefixLength() >= 12 && cidr(c).prefixLength() <= 24 : cidr(c).prefixLength() >= 108 && cidr(c).prefixLength() <= 120))",message="must be between /12 and /24 (IPv4) or between /108 and /120 (IPv6), the sizes that kube-apiserver can serve and that have room for cluster DNS"
 	ServiceCIDR string `json:"serviceCIDR,omitempty"`
 
-	// podCIDR is the range of pod addresses; each machine gets a /24 (IPv4) or /64
-	// (IPv6) of it.
+	// podCIDR is the range of pod addresses, or two ranges of different families separated
+	// by a comma; each machine gets a /24 (IPv4) or /64 (IPv6) of each.
 	// +optional
 	// +kubebuilder:default="10.244.0.0/16"
-	// +kubebuilder:validation:MaxLength=43
-	// +kubebuilder:validation:XValidation:rule="isCIDR(self) && cidr(self).masked() == cidr(self)",message="must be a range of addresses without bits after its prefix, for example 10.244.0.0/16"
-	// +kubebuilder:validation:XValidation:rule="!isCIDR(self) || cidr(self).ip().isGlobalUnicast()",message="must not be a range of unspecified, loopback, link-local or multicast addresses; choose a private range, for example 10.244.0.0/16"
-	// +kubebuilder:validation:XValidation:rule="!isCIDR(self) || (cidr(self).ip().family() == 4 ? cidr(self).prefixLength() >= 8 && cidr(self).prefixLength() <= 22 : cidr(self).prefixLength() >= 48 && cidr(self).prefixLength() <= 62)",message="must be between /8 and /22 (IPv4) or between /48 and /62 (IPv6), so that there is a /24 or /64 for at least four machines"
+	// +kubebuilder:validation:MaxLength=87
+	// +kubebuilder:validation:XValidation:rule="self.split(',').all(c, isCIDR(c) && cidr(c).masked() == cidr(c))",message="must be a range of addresses without bits after its prefix, for example 10.244.0.0/16, or two for dual stack, for example 10.244.0.0/16,fd00:244::/56"
+	// +kubebuilder:validation:XValidation:rule="!self.split(',').all(c, isCIDR(c)) || self.split(',').size() == 1 || (self.split(',').size() == 2 && cidr(self.split(',')[0]).ip().family() != cidr(self.split(',')[1]).ip().family())",message="must be one range, or one of IPv4 and one of IPv6; leave out what is too much"
+	// +kubebuilder:validation:XValidation:rule="self.split(',').all(c, !isCIDR(c) || cidr(c).ip().isGlobalUnicast())",message="must not be a range of unspecified, loopback, link-local or multicast addresses; choose a private range, for example 10.244.0.0/16"
+	// +kubebuilder:validation:XValidation:rule="self.split(',').all(c, !isCIDR(c) || (cidr(c).ip().family() == 4 ? cidr(c).prefixLength() >= 8 && cidr(c).prefixLength() <= 22 : cidr(c).prefixLength() >= 48 && cidr(c).prefixLength() <= 62))",message="must be between /8 and /22 (IPv4) or between /48 and /62 (IPv6), so that there is a /24 or /64 for at least four machines"
 	PodCIDR string `json:"podCIDR,omitempty"`
 
 	// dnsDomain is the cluster's DNS domain. The issuer of service-account tokens is
@@ -220,6 +246,13 @@ type DatastoreSpec struct {
 	// +optional
 	// +kubebuilder:default={}
 	Etcd EtcdSpec `json:"etcd,omitempty,omitzero"`
+
+	// adoptFrom is the namespace of data that an earlier control plane of the same
+	// namespace and name retained (deletionPolicy Retain): its volumes and keys are taken
+	// over. Without it a control plane whose name has retained data is not made.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	AdoptFrom string `json:"adoptFrom,omitempty"`
 }
 
 // EtcdSpec is an etcd of the tenant's own.
@@ -254,6 +287,12 @@ type EtcdSpec struct {
 }
 
 // ComponentsSpec holds settings of the single components.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.apiServer) || !has(self.apiServer.extraArgs) || !self.apiServer.extraArgs.exists(a, a.name in ['advertise-address', 'allow-privileged', 'anonymous-auth', 'api-audiences', 'authorization-mode', 'bind-address', 'client-ca-file', 'egress-selector-config-file', 'enable-admission-plugins', 'enable-bootstrap-token-auth', 'endpoint-reconciler-type', 'etcd-cafile', 'etcd-certfile', 'etcd-keyfile', 'etcd-servers', 'kubelet-client-certificate', 'kubelet-client-key', 'kubelet-preferred-address-types', 'profiling', 'proxy-client-cert-file', 'proxy-client-key-file', 'requestheader-allowed-names', 'requestheader-client-ca-file', 'requestheader-extra-headers-prefix', 'requestheader-group-headers', 'requestheader-username-headers', 'secure-port', 'service-account-issuer', 'service-account-key-file', 'service-account-signing-key-file', 'service-cluster-ip-range', 'shutdown-delay-duration', 'tls-cert-file', 'tls-private-key-file'])",fieldPath=".apiServer.extraArgs",message="must not name a flag that Teapot sets or relies on; leave it out (docs/operations.md, Extra arguments, lists them)"
+// +kubebuilder:validation:XValidation:rule="!has(self.controllerManager) || !has(self.controllerManager.extraArgs) || !self.controllerManager.extraArgs.exists(a, a.name in ['allocate-node-cidrs', 'authentication-kubeconfig', 'authorization-kubeconfig', 'bind-address', 'client-ca-file', 'cluster-cidr', 'cluster-name', 'cluster-signing-cert-file', 'cluster-signing-key-file', 'controllers', 'kubeconfig', 'leader-elect', 'profiling', 'requestheader-client-ca-file', 'root-ca-file', 'secure-port', 'service-account-private-key-file', 'service-cluster-ip-range', 'use-service-account-credentials'])",fieldPath=".controllerManager.extraArgs",message="must not name a flag that Teapot sets or relies on; leave it out (docs/operations.md, Extra arguments, lists them)"
+// +kubebuilder:validation:XValidation:rule="!has(self.scheduler) || !has(self.scheduler.extraArgs) || !self.scheduler.extraArgs.exists(a, a.name in ['authentication-kubeconfig', 'authorization-kubeconfig', 'bind-address', 'kubeconfig', 'leader-elect', 'profiling', 'secure-port'])",fieldPath=".scheduler.extraArgs",message="must not name a flag that Teapot sets or relies on; leave it out (docs/operations.md, Extra arguments, lists them)"
+// +kubebuilder:validation:XValidation:rule="!has(self.etcd) || !has(self.etcd.extraArgs) || !self.etcd.extraArgs.exists(a, a.name in ['advertise-client-urls', 'cert-file', 'client-cert-auth', 'data-dir', 'election-timeout', 'feature-gates', 'force-new-cluster', 'heartbeat-interval', 'initial-advertise-peer-urls', 'initial-cluster', 'initial-cluster-state', 'initial-cluster-token', 'key-file', 'listen-client-urls', 'listen-metrics-urls', 'listen-peer-urls', 'name', 'peer-cert-file', 'peer-client-cert-auth', 'peer-key-file', 'peer-skip-client-san-verification', 'peer-trusted-ca-file', 'snapshot-count', 'trusted-ca-file', 'unsafe-no-fsync', 'wal-dir', 'watch-progress-notify-interval'])",fieldPath=".etcd.extraArgs",message="must not name a flag that Teapot sets or relies on; leave it out (docs/operations.md, Extra arguments, lists them)"
+// +kubebuilder:validation:XValidation:rule="!has(self.konnectivityServer) || !has(self.konnectivityServer.extraArgs) || !self.konnectivityServer.extraArgs.exists(a, a.name in ['admin-bind-address', 'admin-port', 'agent-namespace', 'agent-port', 'agent-service-account', 'authentication-audience', 'cluster-cert', 'cluster-key', 'delete-existing-uds-file', 'health-port', 'keepalive-time', 'kubeconfig', 'lease-namespace', 'logtostderr', 'mode', 'server-count', 'server-port', 'uds-name'])",fieldPath=".konnectivityServer.extraArgs",message="must not name a flag that Teapot sets or relies on; leave it out (docs/operations.md, Extra arguments, lists them)"
 type ComponentsSpec struct {
 	// apiServer is kube-apiserver.
 	// +optional
@@ -278,6 +317,59 @@ type ComponentSpec struct {
 	// its default (docs/operations.md, "Sizing").
 	// +optional
 	Resources ResourcesSpec `json:"resources,omitempty,omitzero"`
+
+	// extraArgs are further command-line flags, added after Teapot's own. Flags beyond those
+	// that docs/operations.md lists for tenants ("Extra arguments") need the verb override.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=32
+	ExtraArgs []ExtraArg `json:"extraArgs,omitempty"`
+}
+
+// ExtraArg is one command-line flag, --name=value, in the form of kubeadm's v1beta4.
+type ExtraArg struct {
+	// name is that of the flag, without dashes before it.
+	// +required
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",message="must be the name of a flag without dashes before it, for example max-requests-inflight"
+	Name string `json:"name"`
+	// value is what the flag is set to; true or false for a switch.
+	// +required
+	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[ -~]*$')",message="must be of printable ASCII characters on one line"
+	Value string `json:"value"`
+}
+
+// SchedulingSpec says on which nodes of the management cluster the pods of a control plane
+// and its etcd run.
+type SchedulingSpec struct {
+	// nodeSelector are labels that a node must have.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=8
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k.size() <= 317 && k.matches('^[A-Za-z0-9][-A-Za-z0-9_./]*$'))",message="keys must be those of labels, for example node-role.example.com/tenants"
+	NodeSelector map[string]LabelValue `json:"nodeSelector,omitempty"`
+
+	// tolerations are taints of nodes that the pods tolerate.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=16
+	Tolerations []Toleration `json:"tolerations,omitempty"`
+
+	// topologyKeys are labels of nodes over whose values the pods are spread as far as
+	// possible (whenUnsatisfiable: ScheduleAnyway). Default: kubernetes.io/hostname.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=4
+	// +kubebuilder:validation:items:MaxLength=317
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k.matches('^[A-Za-z0-9][-A-Za-z0-9_./]*$'))",message="each must be the key of a label of nodes, for example topology.kubernetes.io/zone"
+	TopologyKeys []string `json:"topologyKeys,omitempty"`
+
+	// priorityClassName is the PriorityClass of the pods.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="must be the name of a PriorityClass (lower-case letters, digits, '-' and '.'); leave it out for the default"
+	PriorityClassName string `json:"priorityClassName,omitempty"`
 }
 
 // ResourcesSpec is the part of a container's resources that a control plane may set.
@@ -311,6 +403,40 @@ type ResourceAmounts struct {
 	// +kubebuilder:validation:XValidation:rule="isQuantity(string(self)) && !string(self).matches('[eE][^i]')",message="must be an amount of bytes: a number, mostly with one of the suffixes Ki, Mi and Gi, for example 512Mi"
 	// +kubebuilder:validation:XValidation:rule="!isQuantity(string(self)) || quantity(string(self)).isGreaterThan(quantity('0'))",message="must be greater than zero; leave it out for the default"
 	Memory *resource.Quantity `json:"memory,omitempty"`
+}
+
+// LabelValue is the value of a label.
+// +kubebuilder:validation:MaxLength=63
+// +kubebuilder:validation:XValidation:rule="self.matches('^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$')",message="must be the value of a label: letters, digits, '-', '_' and '.', not at its ends"
+type LabelValue string
+
+// Toleration tolerates taints of nodes, with the fields of a pod's.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.key) || has(self.operator) && self.operator == 'Exists'",fieldPath=".operator",message="must be Exists in a toleration without key, which tolerates everything"
+// +kubebuilder:validation:XValidation:rule="!has(self.operator) || self.operator != 'Exists' || !has(self.value)",fieldPath=".value",message="must be left out with operator Exists; or use operator Equal"
+// +kubebuilder:validation:XValidation:rule="!has(self.tolerationSeconds) || has(self.effect) && self.effect == 'NoExecute'",fieldPath=".tolerationSeconds",message="needs effect NoExecute"
+type Toleration struct {
+	// key is that of the taint; left out it means all.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=317
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9][-A-Za-z0-9_./]*$')",message="must be the key of a taint, for example node-role.example.com/tenants"
+	Key string `json:"key,omitempty"`
+	// operator compares the value: Equal (default), or Exists for any value.
+	// +optional
+	// +kubebuilder:validation:Enum=Exists;Equal
+	Operator corev1.TolerationOperator `json:"operator,omitempty"`
+	// value is that of the taint.
+	// +optional
+	Value LabelValue `json:"value,omitempty"`
+	// effect is that of the taint; left out it means all.
+	// +optional
+	// +kubebuilder:validation:Enum=NoSchedule;PreferNoSchedule;NoExecute
+	Effect corev1.TaintEffect `json:"effect,omitempty"`
+	// tolerationSeconds is for how long a taint of effect NoExecute is tolerated. Default: for
+	// ever.
+	// +optional
+	TolerationSeconds *int64 `json:"tolerationSeconds,omitempty"`
 }
 
 // AddonsSpec is what Teapot installs inside the tenant's cluster.

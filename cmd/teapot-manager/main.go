@@ -2,27 +2,29 @@
 package main
 
 import (
+	"context"
+	"crypto/tls"
 	"errors"
-	"flag"
 	"fmt"
-	"net/netip"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/pflag"
-	"k8s.io/klog/v2/textlogger"
+	"k8s.io/klog/v2"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/teapot-cloud/teapot/controllers"
-	"github.com/teapot-cloud/teapot/controlplane"
+	"github.com/teapot-cloud/teapot/controllers/metrics"
 	"github.com/teapot-cloud/teapot/internal/version"
 )
 
 func main() {
-	if err := run(os.Args[1:]); err != nil {
+	if err := run(ctrl.SetupSignalHandler(), os.Args[1:]); err != nil {
 		if errors.Is(err, pflag.ErrHelp) {
 			return
 		}
@@ -31,71 +33,46 @@ func main() {
 	}
 }
 
-// leaderElectionID names the Lease that replicas of the manager compete for.
-const leaderElectionID = "teapot-manager"
-
-func run(args []string) error {
-	var (
-		options                 controllers.Options
-		leaderElect             bool
-		leaderElectionNamespace string
-		metricsAddress          string
-		healthAddress           string
-		qps                     float32
-		burst                   int
-	)
-	logs := textlogger.NewConfig()
-	goFlags := flag.NewFlagSet("logs", flag.ContinueOnError)
-	logs.AddFlags(goFlags)
-
-	flags := pflag.NewFlagSet("teapot-manager", pflag.ContinueOnError)
-	flags.AddGoFlagSet(goFlags)
-	flags.BoolVar(&leaderElect, "leader-elect", true, "let one replica work at a time")
-	flags.StringVar(&leaderElectionNamespace, "leader-election-namespace", "", "namespace of the lease (default: that of the pod)")
-	flags.StringVar(&metricsAddress, "metrics-bind-address", ":8080", "where metrics are served; 0 to serve none")
-	flags.StringVar(&healthAddress, "health-probe-bind-address", ":8081", "where /healthz and /readyz are served")
-	flags.StringVar(&options.Settings.NodePortAddress, "node-port-address", "", "IP address of NodePort endpoints whose control plane names no host (default: an internal address of a node)")
-	flags.StringVar(&options.Settings.ImageRepository, "image-repository", controlplane.DefaultImageRepository, "registry.k8s.io or a mirror with the same paths")
-	flags.IntVar(&options.MaxConcurrentReconciles, "max-concurrent-reconciles", 8, "number of control planes worked on at once")
-	flags.Float32Var(&qps, "kube-api-qps", 100, "requests per second to the management cluster's API, on average")
-	flags.IntVar(&burst, "kube-api-burst", 200, "requests to the management cluster's API in a burst")
-	if err := flags.Parse(args); err != nil {
+// run runs the controllers until the context ends.
+func run(ctx context.Context, args []string) error {
+	flags, err := parse(args)
+	if err != nil {
 		return err
 	}
-	if address := options.Settings.NodePortAddress; address != "" {
-		if _, err := netip.ParseAddr(address); err != nil {
-			return fmt.Errorf("--node-port-address: %q is not an IP address", address)
-		}
-	}
-	if options.MaxConcurrentReconciles < 1 {
-		return fmt.Errorf("--max-concurrent-reconciles: must be at least 1, not %d", options.MaxConcurrentReconciles)
-	}
-
-	logger := textlogger.NewLogger(logs)
+	logger := flags.logger()
 	ctrl.SetLogger(logger)
+	klog.SetLoggerWithOptions(logger, klog.ContextualLogger(true)) // client-go's
+
 	config, err := ctrl.GetConfig()
 	if err != nil {
 		return fmt.Errorf("finding the management cluster: %w", err)
 	}
-	config.QPS, config.Burst = qps, burst
+	config.QPS, config.Burst = flags.qps, flags.burst
 	config.UserAgent = "teapot-manager/" + version.Version
+	metricsOptions, err := serveMetrics(flags.metricsAddress, flags.metricsCertificates)
+	if err != nil {
+		return err
+	}
 
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:                        controllers.Scheme(),
-		Cache:                         controllers.CacheOptions(),
-		Metrics:                       metricsserver.Options{BindAddress: metricsAddress},
-		HealthProbeBindAddress:        healthAddress,
-		LeaderElection:                leaderElect,
-		LeaderElectionID:              leaderElectionID,
-		LeaderElectionNamespace:       leaderElectionNamespace,
+		Cache:                         inNamespaces(controllers.CacheOptions(), flags.watchNamespaces),
+		Metrics:                       metricsOptions,
+		HealthProbeBindAddress:        flags.healthAddress,
+		LeaderElection:                flags.leaderElect,
+		LeaderElectionID:              flags.leaderElectionID,
+		LeaderElectionNamespace:       flags.leaderElectionNamespace,
 		LeaderElectionReleaseOnCancel: true,
 		GracefulShutdownTimeout:       ptr.To(10 * time.Second),
 	})
 	if err != nil {
 		return fmt.Errorf("making the manager: %w", err)
 	}
-	if err := controllers.Setup(mgr, options); err != nil {
+	if err := controllers.Setup(mgr, flags.controllers); err != nil {
 		return err
+	}
+	if err := metrics.Add(mgr); err != nil {
+		return fmt.Errorf("adding the metrics of control planes: %w", err)
 	}
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
 		return fmt.Errorf("adding the health check: %w", err)
@@ -104,5 +81,29 @@ func run(args []string) error {
 		return fmt.Errorf("adding the readiness check: %w", err)
 	}
 	logger.Info("starting", "version", version.Version)
-	return mgr.Start(ctrl.SetupSignalHandler())
+	return mgr.Start(ctx)
+}
+
+// serveMetrics serves metrics over TLS to whom the management cluster's API server knows and
+// allows to get /metrics. The certificate is that of a folder, read again when it changes, or
+// one made now.
+func serveMetrics(address, certificates string) (metricsserver.Options, error) {
+	options := metricsserver.Options{
+		BindAddress:    address,
+		SecureServing:  true,
+		FilterProvider: filters.WithAuthenticationAndAuthorization,
+		CertDir:        certificates,
+		// Without HTTP/2, of which scrapes have no need, a stranger cannot open streams by the
+		// thousand on one connection (CVE-2023-44487).
+		TLSOpts: []func(*tls.Config){func(c *tls.Config) { c.NextProtos = []string{"http/1.1"} }},
+	}
+	if certificates == "" {
+		return options, nil
+	}
+	// controller-runtime would quietly serve a certificate of its own instead.
+	options.CertName, options.KeyName = "tls.crt", "tls.key"
+	if _, err := tls.LoadX509KeyPair(filepath.Join(certificates, options.CertName), filepath.Join(certificates, options.KeyName)); err != nil {
+		return options, fmt.Errorf("--metrics-cert-dir: %w", err)
+	}
+	return options, nil
 }

@@ -34,20 +34,36 @@ type Options struct {
 	Force bool
 }
 
+// Outcome is what Apply found and did.
+type Outcome int
+
+// Values of Outcome.
+const (
+	// Unchanged: the object was as it should be.
+	Unchanged Outcome = iota
+	// Made: the object was not there.
+	Made
+	// Changed: what is wanted has changed.
+	Changed
+	// Repaired: what is wanted is what was applied before, and somebody else had changed it.
+	Repaired
+)
+
 // Apply brings the object to its desired state and stores what the API server holds then
 // into desired. It compares with the cached object first: a hash of the last applied
 // state tells of fields that the plan no longer names, and a comparison of every field
 // that it does name tells of changes made by others.
-func (a Applier) Apply(ctx context.Context, desired client.Object, options Options) error {
+func (a Applier) Apply(ctx context.Context, desired client.Object, options Options) (Outcome, error) {
 	want, err := toUnstructured(desired)
 	if err != nil {
-		return err
+		return Unchanged, err
 	}
 	delete(want.Object, "status")
 	hash, err := stampHash(want)
 	if err != nil {
-		return err
+		return Unchanged, err
 	}
+	outcome := Made
 
 	live := desired.DeepCopyObject().(client.Object)
 	err = a.Client.Get(ctx, client.ObjectKeyFromObject(desired), live)
@@ -55,15 +71,30 @@ func (a Applier) Apply(ctx context.Context, desired client.Object, options Optio
 	case err == nil:
 		have, err := toUnstructured(live)
 		if err != nil {
-			return err
+			return Unchanged, err
 		}
-		if a.ReadOnly || live.GetAnnotations()[teapotv1.AppliedHashAnnotation] == hash && isSubset(want.Object, have.Object) {
-			return copyInto(have, desired)
+		same := live.GetAnnotations()[teapotv1.AppliedHashAnnotation] == hash
+		foreign := options.Force && hasForeignFields(live)
+		if a.ReadOnly || same && !foreign && isSubset(want.Object, have.Object) {
+			return Unchanged, copyInto(have, desired)
+		}
+		if foreign {
+			evicted, err := a.evict(ctx, want)
+			if err != nil {
+				return Unchanged, err
+			}
+			if !evicted && same && isSubset(want.Object, have.Object) {
+				return Unchanged, copyInto(have, desired) // the cache is behind
+			}
+		}
+		outcome = Changed
+		if same {
+			outcome = Repaired
 		}
 	case !apierrors.IsNotFound(err):
-		return fmt.Errorf("reading %s: %w", describe(want), err)
+		return Unchanged, fmt.Errorf("reading %s: %w", describe(want), err)
 	case a.ReadOnly:
-		return fmt.Errorf("reading %s: %w", describe(want), err)
+		return Unchanged, fmt.Errorf("reading %s: %w", describe(want), err)
 	}
 
 	applyOptions := []client.ApplyOption{client.FieldOwner(teapotv1.FieldManager)}
@@ -71,10 +102,10 @@ func (a Applier) Apply(ctx context.Context, desired client.Object, options Optio
 		applyOptions = append(applyOptions, client.ForceOwnership)
 	}
 	if err := a.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(want), applyOptions...); err != nil {
-		return fmt.Errorf("applying %s: %w", describe(want), err)
+		return Unchanged, fmt.Errorf("applying %s: %w", describe(want), err)
 	}
 	log.FromContext(ctx).Info("applied", "object", describe(want))
-	return copyInto(want, desired)
+	return outcome, copyInto(want, desired)
 }
 
 func describe(object *unstructured.Unstructured) string {

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -22,13 +23,17 @@ import (
 
 // Content is what Teapot wants inside a tenant's cluster.
 type Content struct {
-	// Objects are applied in their order.
+	// Objects are applied in their order. The first is what makes a tenant's API of use to its
+	// users and does not wait for a turn (see pace).
 	Objects []unstructured.Unstructured
 	// Absent are objects of ours that should no longer be there. They are identified by
 	// apiVersion, kind, namespace and name.
 	Absent []unstructured.Unstructured
 	// Hash is that of both; see NewContent.
 	Hash string
+	// Settled says that the same was applied before, as far as is known: applying it again
+	// is to make sure, and waits for its turn among a thousand others.
+	Settled bool
 }
 
 // NewContent computes the hash.
@@ -45,13 +50,21 @@ func NewContent(objects, absent []unstructured.Unstructured) (*Content, error) {
 // object is tried, so that one that is refused does not keep the others out.
 func (s *Session) apply(ctx context.Context, content *Content) {
 	var errs []error
+	applied := baseline{}
 	for i := range content.Objects {
-		if err := s.conn.applyObject(ctx, &content.Objects[i]); err != nil {
+		if i == 1 || content.Settled && i == 0 {
+			defer s.pace(ctx, content.Settled)()
+		}
+		object := &content.Objects[i]
+		result, err := s.conn.applyObject(ctx, object)
+		if err != nil {
 			errs = append(errs, err)
 			if ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded) {
 				break // the tenant is gone; each further object would wait as long
 			}
+			continue
 		}
+		applied.note(resourceOf(object), result)
 	}
 	for i := range content.Absent {
 		if len(errs) > 0 {
@@ -74,6 +87,7 @@ func (s *Session) apply(ctx context.Context, content *Content) {
 	})
 	if err == nil {
 		s.forget(content)
+		s.settle(ctx, applied)
 		log.FromContext(ctx).Info("applied objects inside the tenant's cluster", "objects", len(content.Objects))
 	}
 }
@@ -88,9 +102,19 @@ func (s *Session) forget(content *Content) {
 	}
 }
 
+// resourceOf guesses: all kinds that Teapot applies have regular plurals but one, and
+// discovery would cost a request for each.
+func resourceOf(object *unstructured.Unstructured) schema.GroupVersionResource {
+	kind := object.GroupVersionKind()
+	if kind.Kind == "Endpoints" {
+		return kind.GroupVersion().WithResource("endpoints")
+	}
+	resource, _ := meta.UnsafeGuessKindToResource(kind)
+	return resource
+}
+
 func (c *connection) resource(object *unstructured.Unstructured) dynamic.ResourceInterface {
-	// No discovery: all kinds that Teapot applies have regular plurals.
-	resource, _ := meta.UnsafeGuessKindToResource(object.GroupVersionKind())
+	resource := resourceOf(object)
 	if namespace := object.GetNamespace(); namespace != "" {
 		return c.dynamic.Resource(resource).Namespace(namespace)
 	}
@@ -99,22 +123,22 @@ func (c *connection) resource(object *unstructured.Unstructured) dynamic.Resourc
 
 // applyObject applies without force. A field that the tenant has taken over (an edited
 // Corefile, say) stays the tenant's: it is left out and the rest applied again.
-func (c *connection) applyObject(ctx context.Context, object *unstructured.Unstructured) error {
+func (c *connection) applyObject(ctx context.Context, object *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	wanted := object.DeepCopy()
 	for {
 		encoded, err := wanted.MarshalJSON()
 		if err != nil {
-			return fmt.Errorf("encoding %s %s: %w", object.GetKind(), object.GetName(), err)
+			return nil, fmt.Errorf("encoding %s %s: %w", object.GetKind(), object.GetName(), err)
 		}
 		callCtx, cancel := context.WithTimeout(ctx, callTimeout)
-		_, err = c.resource(object).Patch(callCtx, object.GetName(), types.ApplyPatchType, encoded,
+		result, err := c.resource(object).Patch(callCtx, object.GetName(), types.ApplyPatchType, encoded,
 			metav1.PatchOptions{FieldManager: teapotv1.FieldManager})
 		cancel()
 		switch {
 		case err == nil:
-			return nil
+			return result, nil
 		case !apierrors.IsConflict(err) || !leaveOut(wanted, err):
-			return fmt.Errorf("applying %s %s: %w", object.GetKind(), qualified(object), err)
+			return nil, fmt.Errorf("applying %s %s: %w", object.GetKind(), qualified(object), err)
 		}
 	}
 }

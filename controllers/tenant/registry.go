@@ -18,6 +18,7 @@ import (
 // Registry holds the sessions. It is a manager's Runnable: its context ends all of them.
 type Registry struct {
 	clock  clock.WithTicker
+	pacer  *pacer
 	events chan event.GenericEvent
 
 	mu       sync.Mutex
@@ -28,6 +29,7 @@ type Registry struct {
 func NewRegistry(c clock.WithTicker) *Registry {
 	return &Registry{
 		clock: c,
+		pacer: newPacer(),
 		// A change that finds the channel full waits in its own session, not here.
 		events:   make(chan event.GenericEvent, 1024),
 		sessions: map[types.NamespacedName]*Session{},
@@ -58,7 +60,7 @@ func (r *Registry) Open(owner types.NamespacedName, access Access) (*Session, er
 	if old != nil && old.access.equal(access) {
 		return old, nil
 	}
-	session, err := newSession(owner, access, r.clock, r.notify)
+	session, err := newSession(owner, access, r.clock, r.pacer, r.notify)
 	if err != nil {
 		return nil, err
 	}

@@ -42,6 +42,10 @@ type Observation struct {
 	// newest could not be.
 	Applied    string
 	ApplyError string
+	// Drifts counts how often an object inside was found changed or gone: the content is
+	// wanted again. Repairs counts what was put right; TakeRepairs names it.
+	Drifts  int
+	Repairs int
 }
 
 // Session is one tenant's client.
@@ -50,6 +54,7 @@ type Session struct {
 	access Access
 	clock  clock.WithTicker
 	notify func(context.Context, types.NamespacedName)
+	pacer  *pacer
 	conn   *connection
 
 	cancel context.CancelFunc
@@ -58,14 +63,15 @@ type Session struct {
 	mu          sync.Mutex
 	content     *Content
 	observation Observation
+	drift       drift
 }
 
-func newSession(owner types.NamespacedName, access Access, c clock.WithTicker, notify func(context.Context, types.NamespacedName)) (*Session, error) {
+func newSession(owner types.NamespacedName, access Access, c clock.WithTicker, p *pacer, notify func(context.Context, types.NamespacedName)) (*Session, error) {
 	conn, err := connect(access)
 	if err != nil {
 		return nil, err
 	}
-	return &Session{owner: owner, access: access, clock: c, notify: notify, conn: conn, wake: make(chan struct{}, 1)}, nil
+	return &Session{owner: owner, access: access, clock: c, notify: notify, pacer: p, conn: conn, wake: make(chan struct{}, 1)}, nil
 }
 
 // Observe returns what is known now.
@@ -79,7 +85,7 @@ func (s *Session) Observe() Observation {
 // observation tells when it was applied.
 func (s *Session) Want(content *Content) {
 	s.mu.Lock()
-	changed := s.content == nil || s.content.Hash != content.Hash
+	changed := s.content == nil || s.content.Hash != content.Hash || s.drift.wants() && s.content.Objects == nil
 	if changed {
 		s.content = content
 	}
@@ -99,7 +105,7 @@ func (s *Session) kick() {
 func (s *Session) inherit(old *Session) {
 	old.mu.Lock()
 	defer old.mu.Unlock()
-	s.content, s.observation = old.content, old.observation
+	s.content, s.observation, s.drift = old.content, old.observation, old.drift
 }
 
 func (s *Session) start() {
@@ -153,6 +159,10 @@ func (s *Session) run(ctx context.Context) {
 			}(applying)
 		}
 
+		if ok && applying == nil && content == nil {
+			s.lookForDrift(ctx)
+		}
+
 		interval := steadyInterval
 		if until := retryApply.Sub(s.clock.Now()); ok && content != nil && applying == nil {
 			interval = min(max(until, calmInterval), steadyInterval)
@@ -186,10 +196,16 @@ func newApplyBackoff() wait.Backoff {
 func (s *Session) pending() *Content {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.content == nil || s.content.Hash == s.observation.Applied {
+	switch {
+	case s.content == nil:
+		return nil
+	case s.content.Hash != s.observation.Applied:
+		return s.content
+	case s.drift.wants() && s.content.Objects != nil:
+		return s.content
+	default:
 		return nil
 	}
-	return s.content
 }
 
 // ask makes one authenticated request. After a failure /readyz must be ok first, since an

@@ -115,13 +115,13 @@ func (s *scope) resolveEndpoint(ctx context.Context) error {
 		Port: endpoint.Port, KonnectivityPort: endpoint.KonnectivityPort,
 	}
 	s.setTrue(teapotv1.EndpointReadyCondition, "machines come by %s, port %d", endpoint.Address, endpoint.Port)
-	return nil
+	return s.publishEndpoint(ctx)
 }
 
 // recordAddress annotates the Service. The lock makes a choice that was made from a stale
 // read fail: then the one on the Service counts.
 func (s *scope) recordAddress(ctx context.Context, address string) error {
-	if s.tcp.Spec.Paused {
+	if s.paused {
 		return nil
 	}
 	annotated := s.service.DeepCopy()

@@ -1,7 +1,7 @@
 // Package tenantcontrolplane reconciles TenantControlPlanes: it observes, asks the pure
 // package controlplane what should be, applies that, and writes one status patch.
 //
-// One file a phase, in the order of phases() below.
+// One file a step, in the order of steps() below.
 package tenantcontrolplane
 
 import (
@@ -27,6 +27,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
+	"github.com/teapot-cloud/teapot/controllers/metrics"
 	"github.com/teapot-cloud/teapot/controllers/tenant"
 	"github.com/teapot-cloud/teapot/controlplane"
 )
@@ -42,12 +43,14 @@ type Reconciler struct {
 	Recorder events.EventRecorder
 	Clock    clock.PassiveClock
 	Settings controlplane.Settings
+
+	clusters clusterWatch
 }
 
 // SetupWithManager registers the controller and what it watches.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, options controller.Options) error {
 	owned := handler.EnqueueRequestsFromMapFunc(toOwner)
-	return ctrl.NewControllerManagedBy(mgr).
+	built, err := ctrl.NewControllerManagedBy(mgr).
 		Named("tenantcontrolplane").
 		WithOptions(options).
 		// Changes of status, too: what a reconcile wrote while its cache was behind is looked
@@ -62,7 +65,12 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, options controller.Optio
 		Watches(&appsv1.StatefulSet{}, owned).
 		Watches(&appsv1.Deployment{}, owned).
 		WatchesRawSource(source.Channel(r.Tenants.Events(), &handler.EnqueueRequestForObject{})).
-		Complete(r)
+		Build(r)
+	if err != nil {
+		return err
+	}
+	r.clusters.controller, r.clusters.cache = built, mgr.GetCache()
+	return nil
 }
 
 // toOwner finds the control plane that an object belongs to by its labels.
@@ -89,14 +97,17 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (resul
 		return ctrl.Result{}, fmt.Errorf("reading TenantControlPlane %s: %w", request.NamespacedName, err)
 	}
 	s := r.newScope(tcp)
+	if err := s.observeCluster(ctx); err != nil {
+		return ctrl.Result{}, err
+	}
 
 	if !tcp.DeletionTimestamp.IsZero() {
-		if tcp.Spec.Paused || !controllerutil.ContainsFinalizer(tcp, teapotv1.ControlPlaneFinalizer) {
+		if s.paused || !controllerutil.ContainsFinalizer(tcp, teapotv1.ControlPlaneFinalizer) {
 			return ctrl.Result{}, s.patchStatus(ctx)
 		}
 		return s.delete(ctx)
 	}
-	if !tcp.Spec.Paused && controllerutil.AddFinalizer(tcp, teapotv1.ControlPlaneFinalizer) {
+	if !s.paused && controllerutil.AddFinalizer(tcp, teapotv1.ControlPlaneFinalizer) {
 		// Before anything is made: what exists without the finalizer could leak.
 		patch := client.MergeFromWithOptions(s.before, client.MergeFromWithOptimisticLock{})
 		if err := r.Client.Patch(ctx, tcp, patch); err != nil {
@@ -106,8 +117,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (resul
 	}
 
 	var failure error
-	for _, phase := range s.phases() {
-		if failure = phase(ctx); failure != nil {
+	for _, step := range s.steps() {
+		began := r.Clock.Now()
+		failure = step.run(ctx)
+		metrics.ObserveStep(step.name, r.Clock.Since(began))
+		if failure != nil {
 			break
 		}
 	}
@@ -115,20 +129,26 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (resul
 	return result, errors.Join(failure, s.patchStatus(ctx))
 }
 
-// phases are run in order until one says that it must wait, or fails.
-func (s *scope) phases() []func(context.Context) error {
-	return []func(context.Context) error{
-		s.ensureNamespace,
-		s.ensureBase,
-		s.resolveEndpoint,
-		s.ensureCredentials,
-		s.ensureWorkloads,
-		s.ensureTenantSecrets,
-		s.askTenant,
+// step is one part of a reconcile; its name is what metrics call it.
+type step struct {
+	name string
+	run  func(context.Context) error
+}
+
+// steps are run in order until one says that it must wait, or fails.
+func (s *scope) steps() []step {
+	return []step{
+		{"namespace", s.ensureNamespace},
+		{"base", s.ensureBase},
+		{"endpoint", s.resolveEndpoint},
+		{"credentials", s.ensureCredentials},
+		{"workloads", s.ensureWorkloads},
+		{"tenant-secrets", s.ensureTenantSecrets},
+		{"inside", s.askTenant},
 	}
 }
 
-// waiting ends the phases without being a failure: a condition says what is waited for,
+// waiting ends the steps without being a failure: a condition says what is waited for,
 // and a watch or the time given brings the control plane back.
 type waiting struct{ after time.Duration }
 

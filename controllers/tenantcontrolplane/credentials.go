@@ -84,7 +84,7 @@ func (s *scope) authorities(ctx context.Context) (pki.Authorities, error) {
 	if !apierrors.IsNotFound(err) {
 		return pki.Authorities{}, fmt.Errorf("reading Secret %s: %w", key, err)
 	}
-	if s.tcp.Spec.Paused {
+	if s.paused {
 		return pki.Authorities{}, waiting{}
 	}
 
@@ -144,10 +144,11 @@ func (s *scope) ensureTenantSecrets(ctx context.Context) error {
 		}
 		objects[i] = secret
 	}
-	if err := s.apply(ctx, false, objects...); err != nil {
-		if apierrors.IsConflict(err) {
-			return fmt.Errorf("a Secret was changed by somebody else; delete it to have it made anew: %w", err)
+	if err := s.apply(ctx, false, objects...); apierrors.IsConflict(err) {
+		if err := s.repairTenantSecrets(ctx, objects); err != nil {
+			return err
 		}
+	} else if err != nil {
 		return err
 	}
 	s.tcp.Status.Secrets = &teapotv1.SecretsStatus{
@@ -156,4 +157,19 @@ func (s *scope) ensureTenantSecrets(ctx context.Context) error {
 		CertificateAuthority: controlplane.CertificateAuthorityName(s.input.ClusterName),
 	}
 	return nil
+}
+
+// repairTenantSecrets takes back fields of Secrets in the tenant's namespace that somebody
+// else has written, if the Secrets are ours.
+func (s *scope) repairTenantSecrets(ctx context.Context, objects []client.Object) error {
+	for _, object := range objects {
+		live, key := &corev1.Secret{}, client.ObjectKeyFromObject(object)
+		switch err := s.Live.Get(ctx, key, live); {
+		case err != nil && !apierrors.IsNotFound(err):
+			return fmt.Errorf("reading Secret %s: %w", key, err)
+		case err == nil && !metav1.IsControlledBy(live, s.tcp):
+			return fmt.Errorf("Secret %s exists and does not belong to this control plane; delete or rename it, or choose another name for the control plane", key)
+		}
+	}
+	return s.apply(ctx, true, objects...)
 }

@@ -12,6 +12,7 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -176,20 +177,29 @@ func (s *scope) retain(ctx context.Context, namespace *corev1.Namespace) (bool, 
 		// etcd ends in its own time: its data is kept.
 		return false, nil
 	}
-	return true, s.markRetained(ctx, namespace)
+	return true, s.markNamespaceRetained(ctx, namespace)
+}
+
+// markNamespaceRetained labels the namespace and notes what of the spec its data depends on.
+func (s *scope) markNamespaceRetained(ctx context.Context, namespace *corev1.Namespace) error {
+	spec, err := controlplane.EncodeRetained(s.input)
+	if err != nil {
+		return err
+	}
+	return s.mark(ctx, namespace, map[string]string{teapotv1.RetainedSpecAnnotation: spec})
 }
 
 func (s *scope) markRetained(ctx context.Context, object client.Object) error {
+	return s.mark(ctx, object, nil)
+}
+
+func (s *scope) mark(ctx context.Context, object client.Object, annotations map[string]string) error {
 	if object.GetLabels()[teapotv1.RetainedLabel] != "" {
 		return nil
 	}
 	before := object.DeepCopyObject().(client.Object)
-	labels := object.GetLabels()
-	if labels == nil {
-		labels = map[string]string{}
-	}
-	labels[teapotv1.RetainedLabel] = s.tcp.Name
-	object.SetLabels(labels)
+	object.SetLabels(labels.Merge(object.GetLabels(), labels.Set{teapotv1.RetainedLabel: s.tcp.Name}))
+	object.SetAnnotations(labels.Merge(object.GetAnnotations(), annotations))
 	if err := s.Client.Patch(ctx, object, client.MergeFrom(before), client.FieldOwner(teapotv1.FieldManager+"-retain")); err != nil {
 		return fmt.Errorf("labelling %T %s as retained: %w", object, client.ObjectKeyFromObject(object), err)
 	}

@@ -32,8 +32,12 @@ func (s *scope) askTenant(ctx context.Context) error {
 	if s.wanted, err = s.content(); err != nil {
 		return err
 	}
-	if !s.tcp.Spec.Paused {
+	if !s.paused {
+		s.wanted.Settled = s.was(teapotv1.AddonsReadyCondition) && s.tcp.Status.ObservedGeneration == s.tcp.Generation
 		session.Want(s.wanted)
+	}
+	for _, repaired := range session.TakeRepairs() {
+		s.tellRepair("inside the tenant's cluster, was changed or deleted by somebody else and is as it was: %s", repaired)
 	}
 	s.observeTenant(ctx)
 	return nil

@@ -21,7 +21,7 @@ func (s *scope) ensureNamespace(ctx context.Context) error {
 	live := &corev1.Namespace{}
 	err := s.Client.Get(ctx, client.ObjectKeyFromObject(wanted), live)
 	if apierrors.IsNotFound(err) {
-		if s.tcp.Spec.Paused {
+		if s.paused {
 			return waiting{}
 		}
 		live = wanted.DeepCopy()
@@ -40,10 +40,10 @@ func (s *scope) ensureNamespace(ctx context.Context) error {
 
 	owner := live.Annotations[teapotv1.ControlPlaneUIDAnnotation]
 	switch {
-	case live.Labels[teapotv1.RetainedLabel] != "":
-		s.setFalse(teapotv1.NamespaceReadyCondition, teapotv1.ReasonRetainedDataFound,
-			"namespace %s holds the data that an earlier control plane of this name retained; delete that namespace to give the data up, or choose another name", live.Name)
-		return waiting{after: pollInterval}
+	case live.Labels[teapotv1.RetainedLabel] != "" && live.DeletionTimestamp.IsZero():
+		if err := s.adopt(ctx, live); err != nil {
+			return err
+		}
 	case owner != string(s.tcp.UID) && live.DeletionTimestamp.IsZero():
 		s.setFalse(teapotv1.NamespaceReadyCondition, teapotv1.ReasonNamespaceTaken,
 			"namespace %s exists and does not belong to this control plane (annotation %s is %q); delete it or choose another name",

@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -25,14 +26,19 @@ import (
 	"github.com/teapot-cloud/teapot/controlplane"
 )
 
-// scope is one reconcile of one control plane: the object, what the phases found out,
+// scope is one reconcile of one control plane: the object, what the steps found out,
 // and what the planner is given.
 type scope struct {
 	*Reconciler
 	tcp    *teapotv1.TenantControlPlane
 	before *teapotv1.TenantControlPlane
-	input  controlplane.Input
-	now    time.Time
+	// paused says that nothing is to be changed, and pausedBy why: one of the API's reasons.
+	paused   bool
+	pausedBy string
+	// inCluster says that a Cluster of Cluster API owns the control plane.
+	inCluster bool
+	input     controlplane.Input
+	now       time.Time
 
 	service     *corev1.Service
 	statefulSet *appsv1.StatefulSet
@@ -40,36 +46,42 @@ type scope struct {
 	observation tenant.Observation
 	wanted      *tenant.Content
 
-	// requeue is the shortest time after which a phase wants to be run again.
+	// requeue is the shortest time after which a step wants to be run again.
 	requeue time.Duration
 }
 
 func (r *Reconciler) newScope(tcp *teapotv1.TenantControlPlane) *scope {
 	owner := types.NamespacedName{Namespace: tcp.Namespace, Name: tcp.Name}
-	return &scope{
+	cluster, inCluster := owningCluster(tcp)
+	s := &scope{
 		Reconciler: r,
 		tcp:        tcp,
 		before:     tcp.DeepCopy(),
 		now:        r.Clock.Now(),
+		inCluster:  inCluster,
 		input: controlplane.Input{
 			Owner:       owner,
 			UID:         tcp.UID,
-			ClusterName: clusterName(tcp),
+			ClusterName: cluster,
 			Spec:        tcp.Spec,
 			Settings:    r.Settings,
 		},
 	}
+	if tcp.Spec.Paused {
+		s.paused, s.pausedBy = true, teapotv1.ReasonPaused
+	}
+	return s
 }
 
-// clusterName is the name of the owning Cluster, or else that of the control plane.
-func clusterName(tcp *teapotv1.TenantControlPlane) string {
+// owningCluster is the name of the owning Cluster, or else that of the control plane.
+func owningCluster(tcp *teapotv1.TenantControlPlane) (name string, owned bool) {
 	for _, reference := range tcp.OwnerReferences {
 		group, err := schema.ParseGroupVersion(reference.APIVersion)
 		if err == nil && group.Group == clusterv1.GroupVersion.Group && reference.Kind == clusterv1.ClusterKind {
-			return reference.Name
+			return reference.Name, true
 		}
 	}
-	return tcp.Name
+	return tcp.Name, false
 }
 
 func (s *scope) requeueAfter(d time.Duration) {
@@ -78,15 +90,41 @@ func (s *scope) requeueAfter(d time.Duration) {
 	}
 }
 
-// apply applies objects side by side. While the control plane is paused it only reads.
+// apply applies objects side by side. While the control plane is paused it only reads. What
+// somebody else changed or deleted is told of by an event.
 func (s *scope) apply(ctx context.Context, force bool, objects ...client.Object) error {
-	applier := apply.Applier{Client: s.Client, ReadOnly: s.tcp.Spec.Paused}
+	applier := apply.Applier{Client: s.Client, ReadOnly: s.paused}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(8)
 	for _, object := range objects {
-		group.Go(func() error { return applier.Apply(ctx, object, apply.Options{Force: force}) })
+		group.Go(func() error {
+			outcome, err := applier.Apply(ctx, object, apply.Options{Force: force})
+			switch {
+			case err != nil:
+				return err
+			case outcome == apply.Repaired:
+				s.tellRepair("was changed by somebody else and is as it was: %s", kindAndName(object))
+			case outcome == apply.Made && s.established():
+				s.tellRepair("was deleted by somebody else and is made anew: %s", kindAndName(object))
+			}
+			return nil
+		})
 	}
 	return group.Wait()
+}
+
+// established says that everything the spec asks for was made before.
+func (s *scope) established() bool {
+	status := s.before.Status
+	return status.ObservedGeneration == s.tcp.Generation && ptr.Deref(status.Initialization.ControlPlaneInitialized, false)
+}
+
+func (s *scope) tellRepair(format string, args ...any) {
+	s.Recorder.Eventf(s.tcp, nil, corev1.EventTypeWarning, teapotv1.ReasonRepaired, "Repair", format, args...)
+}
+
+func kindAndName(object client.Object) string {
+	return object.GetObjectKind().GroupVersionKind().Kind + " " + client.ObjectKeyFromObject(object).String()
 }
 
 // set writes a condition. The message of one that has not changed otherwise is kept only
@@ -122,7 +160,7 @@ func (s *scope) patchStatus(ctx context.Context) error {
 	return nil
 }
 
-// conclude turns the end of the phases into conditions and a result.
+// conclude turns the end of the steps into conditions and a result.
 func (s *scope) conclude(failure error) (ctrl.Result, error) {
 	var wait waiting
 	if errors.As(failure, &wait) {

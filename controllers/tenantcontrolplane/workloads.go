@@ -64,7 +64,7 @@ func (s *scope) ensureWorkloads(ctx context.Context) error {
 
 // prune deletes what an earlier plan named and this one does not.
 func (s *scope) prune(ctx context.Context, planned []client.Object) error {
-	if s.tcp.Spec.Paused {
+	if s.paused {
 		return nil
 	}
 	wanted := map[string]bool{}
@@ -90,13 +90,14 @@ func (s *scope) prune(ctx context.Context, planned []client.Object) error {
 func (s *scope) observeWorkloads(ctx context.Context) {
 	status, deployment, etcd := &s.tcp.Status, s.deployment.Status, s.statefulSet.Status
 	status.Replicas, status.ReadyReplicas = deployment.Replicas, deployment.ReadyReplicas
-	status.UpdatedReplicas, status.AvailableReplicas = deployment.UpdatedReplicas, deployment.AvailableReplicas
+	status.UpToDateReplicas, status.AvailableReplicas = deployment.UpdatedReplicas, deployment.AvailableReplicas
 	status.Selector = controlplane.PodSelector(s.input.Owner)
 	status.EtcdReadyMembers = etcd.ReadyReplicas
 
 	if s.rolledOut() {
 		status.Version = s.tcp.Spec.Version
 	}
+	status.Versions = controlplane.Versions(status.Version, s.tcp.Spec.Version, deployment.Replicas, deployment.UpdatedReplicas)
 
 	members := controlplane.DesiredScale(s.tcp.Spec).EtcdMembers
 	switch quorum := controlplane.EtcdQuorum(members); {
@@ -135,8 +136,20 @@ func (s *scope) ailment(ctx context.Context, component string) (reason, message 
 		s.nudge(ctx, controlplane.StuckPods(pods.Items, s.now))
 	}
 	s.requeueAfter(patience)
+	if s.now.Sub(created.Time) < patience {
+		return teapotv1.ReasonWaitingForPods, ""
+	}
 	problem, found := controlplane.PodProblem(pods.Items)
-	if !found || s.now.Sub(created.Time) < patience {
+	if len(pods.Items) == 0 {
+		problem, found = controlplane.Refusal(s.deployment.Status)
+	}
+	// What names a class that does not exist is the cause of whatever the pods say.
+	if missing, err := s.missingClass(ctx); err != nil {
+		return teapotv1.ReasonWaitingForPods, "; " + err.Error()
+	} else if missing != "" {
+		return teapotv1.ReasonClassNotFound, "; " + missing
+	}
+	if !found {
 		return teapotv1.ReasonWaitingForPods, ""
 	}
 	return problem.Reason, "; " + problem.Message
@@ -145,7 +158,7 @@ func (s *scope) ailment(ctx context.Context, component string) (reason, message 
 // nudge changes pods in a way that means nothing, so that their kubelet looks at them. It
 // is a help and not a need: what fails is not tried again before the next look.
 func (s *scope) nudge(ctx context.Context, pods []corev1.Pod) {
-	if s.tcp.Spec.Paused {
+	if s.paused {
 		return
 	}
 	for i := range pods {

@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/util/version"
+	netutils "k8s.io/utils/net"
 )
 
 // Input is what the objects inside a tenant's cluster are made from.
@@ -14,8 +16,9 @@ type Input struct {
 	ClusterName string
 	// Version is the Kubernetes version, with a leading v.
 	Version string
-	// ServiceCIDR and PodCIDR are the ranges of Service and pod addresses. The tenth
-	// address of ServiceCIDR is that of the cluster's DNS, by kubeadm's convention.
+	// ServiceCIDR and PodCIDR are the ranges of Service and pod addresses, or two of each,
+	// separated by a comma. The tenth address of the first ServiceCIDR is that of the
+	// cluster's DNS, by kubeadm's convention.
 	ServiceCIDR string
 	PodCIDR     string
 	// DNSDomain is the cluster's DNS domain.
@@ -67,7 +70,7 @@ func (in Input) validate() error {
 		return fmt.Errorf("version: %w", err)
 	}
 	for _, network := range []struct{ field, value string }{{"serviceCIDR", in.ServiceCIDR}, {"podCIDR", in.PodCIDR}} {
-		if _, _, err := net.ParseCIDR(network.value); err != nil {
+		if _, err := netutils.ParseCIDRs(strings.Split(network.value, ",")); err != nil {
 			return fmt.Errorf("%s: %w", network.field, err)
 		}
 	}

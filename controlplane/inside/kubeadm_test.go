@@ -18,6 +18,8 @@ import (
 	"k8s.io/kubernetes/cmd/kubeadm/app/phases/kubeconfig"
 	"k8s.io/kubernetes/cmd/kubeadm/app/phases/kubelet"
 	"k8s.io/kubernetes/cmd/kubeadm/app/phases/uploadconfig"
+
+	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
 )
 
 // recordKubeadm runs every phase of `kubeadm init` that writes to the cluster, add-ons
@@ -113,7 +115,12 @@ func TestConfigMapsAreKubeadms(t *testing.T) {
 		}
 		return found
 	}
-	want := configMaps(recordKubeadm(t, in))
+	ofKubeadm := recordKubeadm(t, in)
+	for i := range ofKubeadm {
+		// All that Teapot adds to them.
+		ofKubeadm[i].SetLabels(map[string]string{teapotv1.ManagedByLabel: teapotv1.ManagedByTeapot})
+	}
+	want := configMaps(ofKubeadm)
 	if len(want) != 3 {
 		t.Fatalf("kubeadm makes %d ConfigMaps, expected 3", len(want))
 	}

@@ -8,6 +8,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/kubernetes/cmd/kubeadm/app/constants"
 	"sigs.k8s.io/yaml"
 )
 
@@ -22,15 +23,24 @@ var applyOrder = []string{
 	"Deployment", "DaemonSet",
 }
 
-// sortForApply sorts by kind, and within a kind by name.
+// sortForApply sorts by kind, and within a kind by name. The binding that gives users their
+// rights comes before everything: with it the API is of use.
 func sortForApply(objects []unstructured.Unstructured) {
 	slices.SortFunc(objects, func(a, b unstructured.Unstructured) int {
 		return cmp.Or(
+			-cmp.Compare(adminBinding(a), adminBinding(b)),
 			cmp.Compare(slices.Index(applyOrder, a.GetKind()), slices.Index(applyOrder, b.GetKind())),
 			cmp.Compare(a.GetNamespace(), b.GetNamespace()),
 			cmp.Compare(a.GetName(), b.GetName()),
 		)
 	})
+}
+
+func adminBinding(object unstructured.Unstructured) int {
+	if object.GetKind() == "ClusterRoleBinding" && object.GetName() == constants.ClusterAdminsGroupAndClusterRoleBinding {
+		return 1
+	}
+	return 0
 }
 
 // fromManifest reads objects from YAML documents. kubeadm prints the separator right

@@ -9,6 +9,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+
+	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
 )
 
 // recordedRBAC holds the access rules that kubeadm's phases make. It is rewritten by
@@ -29,6 +31,15 @@ func Render(in Input) ([]unstructured.Unstructured, error) {
 		return nil, fmt.Errorf("render the inside of %s: %w", in.ClusterName, err)
 	}
 	sortForApply(objects)
+	for i := range objects {
+		// By which Teapot finds again what is its own.
+		labels := objects[i].GetLabels()
+		if labels == nil {
+			labels = map[string]string{}
+		}
+		labels[teapotv1.ManagedByLabel] = teapotv1.ManagedByTeapot
+		objects[i].SetLabels(labels)
+	}
 	return objects, nil
 }
 

@@ -49,12 +49,33 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: manager
 {{- end }}
 
-{{- define "teapot.image" -}}
-{{- with .Values.image }}
-{{- if .digest }}
-{{- printf "%s@%s" .repository .digest }}
+{{/*
+The name of an image, or of a path of images, with global.imageRegistry in place of its
+registry. The first part of a name is a registry if it could be a host, as for container
+runtimes.
+*/}}
+{{- define "teapot.inRegistry" -}}
+{{- $registry := (.root.Values.global).imageRegistry }}
+{{- $parts := splitList "/" .name }}
+{{- if not $registry }}
+{{- .name }}
+{{- else if regexMatch "[.:]|^localhost$" (first $parts) }}
+{{- prepend (rest $parts) $registry | join "/" }}
 {{- else }}
-{{- printf "%s:%s" .repository (default $.Chart.AppVersion .tag) }}
+{{- printf "%s/%s" $registry .name }}
 {{- end }}
 {{- end }}
+
+{{- define "teapot.image" -}}
+{{- $name := include "teapot.inRegistry" (dict "root" . "name" .Values.image.repository) }}
+{{- if .Values.image.digest }}
+{{- printf "%s@%s" $name .Values.image.digest }}
+{{- else }}
+{{- printf "%s:%s" $name (default .Chart.AppVersion .Values.image.tag) }}
+{{- end }}
+{{- end }}
+
+{{/* The name by which Prometheus asks for metrics, and for which their certificate must be. */}}
+{{- define "teapot.metricsName" -}}
+{{ include "teapot.managerName" . }}-metrics
 {{- end }}

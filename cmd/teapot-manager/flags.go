@@ -1,0 +1,91 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/go-logr/logr"
+	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/klog/v2/textlogger"
+
+	"github.com/teapot-cloud/teapot/controllers"
+	"github.com/teapot-cloud/teapot/controlplane"
+)
+
+// flags are what the operator decides on the command line.
+type flags struct {
+	controllers             controllers.Options
+	watchNamespaces         []string
+	leaderElect             bool
+	leaderElectionID        string
+	leaderElectionNamespace string
+	metricsAddress          string
+	metricsCertificates     string
+	healthAddress           string
+	qps                     float32
+	burst                   int
+	logFormat               string
+	logs                    *textlogger.Config
+}
+
+func parse(args []string) (*flags, error) {
+	f := &flags{logs: textlogger.NewConfig()}
+	goFlags := flag.NewFlagSet("logs", flag.ContinueOnError)
+	f.logs.AddFlags(goFlags)
+
+	set := pflag.NewFlagSet("teapot-manager", pflag.ContinueOnError)
+	set.AddGoFlagSet(goFlags)
+	set.StringVar(&f.logFormat, "log-format", "text", "text or json (one object a line; without vmodule)")
+	set.BoolVar(&f.leaderElect, "leader-elect", true, "let one replica work at a time")
+	set.StringVar(&f.leaderElectionID, "leader-election-id", "teapot-manager", "name of the lease that replicas compete for")
+	set.StringVar(&f.leaderElectionNamespace, "leader-election-namespace", "", "namespace of the lease (default: that of the pod)")
+	set.StringVar(&f.metricsAddress, "metrics-bind-address", ":8443", "where metrics are served over TLS; 0 to serve none")
+	set.StringVar(&f.metricsCertificates, "metrics-cert-dir", "", "folder of tls.crt and tls.key for metrics, read again when they change (default: a self-signed certificate made at start)")
+	set.StringVar(&f.healthAddress, "health-probe-bind-address", ":8081", "where /healthz and /readyz are served")
+	set.StringSliceVar(&f.watchNamespaces, "watch-namespaces", nil, "namespaces whose TenantControlPlanes are worked on (default: all)")
+	set.StringVar(&f.controllers.Settings.NodePortAddress, "node-port-address", "", "IP address of NodePort endpoints whose control plane names no host (default: an internal address of a node)")
+	set.StringVar(&f.controllers.Settings.ImageRepository, "image-repository", controlplane.DefaultImageRepository, "registry.k8s.io or a mirror with the same paths")
+	set.IntVar(&f.controllers.MaxConcurrentReconciles, "max-concurrent-reconciles", 8, "number of control planes worked on at once")
+	set.Float32Var(&f.qps, "kube-api-qps", 100, "requests per second to the management cluster's API, on average")
+	set.IntVar(&f.burst, "kube-api-burst", 200, "requests to the management cluster's API in a burst")
+	if err := set.Parse(args); err != nil {
+		return nil, err
+	}
+	return f, f.validate()
+}
+
+func (f *flags) validate() error {
+	if address := f.controllers.Settings.NodePortAddress; address != "" {
+		if _, err := netip.ParseAddr(address); err != nil {
+			return fmt.Errorf("--node-port-address: %q is not an IP address", address)
+		}
+	}
+	if n := f.controllers.MaxConcurrentReconciles; n < 1 {
+		return fmt.Errorf("--max-concurrent-reconciles: must be at least 1, not %d", n)
+	}
+	if f.logFormat != "text" && f.logFormat != "json" {
+		return fmt.Errorf("--log-format: must be text or json, not %q", f.logFormat)
+	}
+	for _, namespace := range f.watchNamespaces {
+		if problems := validation.IsDNS1123Label(namespace); len(problems) > 0 {
+			return fmt.Errorf("--watch-namespaces: %q is not the name of a namespace: %s", namespace, strings.Join(problems, "; "))
+		}
+	}
+	return nil
+}
+
+// logger writes to standard error.
+func (f *flags) logger() logr.Logger {
+	if f.logFormat == "text" {
+		return textlogger.NewLogger(f.logs)
+	}
+	// A verbosity is a number: the flag's own Set has seen to it.
+	verbosity, _ := strconv.Atoi(f.logs.Verbosity().String())
+	return logr.FromSlogHandler(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: slog.Level(-verbosity)}))
+}

@@ -1,0 +1,163 @@
+package tenant
+
+import (
+	"context"
+	"hash/fnv"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+
+	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
+)
+
+// driftPeriod is how long it takes to look at every kind of object once. What somebody
+// changed is put right within 30 s, so it leaves time for the repair.
+const driftPeriod = 20 * time.Second
+
+// baseline is how objects were when they had last been applied: a fingerprint for each, by
+// resource. It is all that a session keeps of them.
+type baseline map[schema.GroupVersionResource]map[types.NamespacedName]string
+
+func (b baseline) note(resource schema.GroupVersionResource, object metav1.Object) {
+	if b[resource] == nil {
+		b[resource] = map[types.NamespacedName]string{}
+	}
+	b[resource][types.NamespacedName{Namespace: object.GetNamespace(), Name: object.GetName()}] = fingerprint(object)
+}
+
+// fingerprint changes with what an object asks for and its labels. Objects with a generation
+// have a status that changes by itself; those without have none.
+func fingerprint(object metav1.Object) string {
+	version := object.GetResourceVersion()
+	if generation := object.GetGeneration(); generation != 0 {
+		hash := fnv.New64a()
+		for _, key := range slices.Sorted(maps.Keys(object.GetLabels())) {
+			hash.Write([]byte(key + "=" + object.GetLabels()[key] + ","))
+		}
+		version = strconv.FormatInt(generation, 10) + "-" + strconv.FormatUint(hash.Sum64(), 36)
+	}
+	return string(object.GetUID()) + "/" + version
+}
+
+// drift is what a session knows of changes that others made to what it applied.
+type drift struct {
+	applied baseline
+	// round is when the present look at all kinds began, and next the kind that comes next.
+	round time.Time
+	next  int
+	// found are the objects that differ, with how they were seen; empty if they are gone.
+	found baseline
+	// repaired names what was put right and not been told of.
+	repaired []string
+}
+
+// wants says that the content is to be applied again.
+func (d *drift) wants() bool { return len(d.found) > 0 }
+
+// lookForDrift asks for the metadata of the kinds whose turn it is, from the API server's
+// own cache, and compares it with the baseline. A failure to ask is not reported: the next
+// ask for machines tells of it.
+func (s *Session) lookForDrift(ctx context.Context) {
+	for _, resource := range s.dueForALook() {
+		seen, err := s.conn.listOurs(ctx, resource)
+		if err != nil {
+			return
+		}
+		s.mu.Lock()
+		found := map[types.NamespacedName]string{}
+		for name, was := range s.drift.applied[resource] {
+			if seen[name] != was {
+				found[name] = seen[name]
+			}
+		}
+		if len(found) > 0 {
+			if s.drift.found == nil {
+				s.drift.found = baseline{}
+			}
+			s.drift.found[resource] = found
+		}
+		s.mu.Unlock()
+		if len(found) > 0 {
+			s.publish(ctx, func(o *Observation) { o.Drifts++ })
+			return
+		}
+	}
+}
+
+// dueForALook spreads the kinds evenly over the period.
+func (s *Session) dueForALook() []schema.GroupVersionResource {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d := &s.drift
+	if d.wants() || len(d.applied) == 0 {
+		return nil
+	}
+	resources := slices.SortedFunc(maps.Keys(d.applied), func(a, b schema.GroupVersionResource) int {
+		return slices.Compare([]string{a.Group, a.Resource}, []string{b.Group, b.Resource})
+	})
+	now := s.clock.Now()
+	if d.round.IsZero() || d.next >= len(resources) {
+		d.round, d.next = now, 0
+	}
+	share := float64(now.Sub(d.round)+steadyInterval) / float64(driftPeriod)
+	until := min(len(resources), max(d.next, int(share*float64(len(resources)))))
+	due := resources[min(d.next, until):until]
+	d.next = until
+	return due
+}
+
+// settle takes over what was applied, and finds out whether that changed what had drifted: a
+// tenant's own field, which is left alone, did not.
+func (s *Session) settle(ctx context.Context, applied baseline) {
+	s.mu.Lock()
+	var repaired []string
+	for resource, found := range s.drift.found {
+		for name, seen := range found {
+			now := applied[resource][name]
+			if now != "" && now != seen && now != s.drift.applied[resource][name] {
+				repaired = append(repaired, resource.Resource+" "+name.String())
+			}
+		}
+	}
+	slices.Sort(repaired)
+	s.drift = drift{applied: applied, repaired: append(s.drift.repaired, repaired...)}
+	s.mu.Unlock()
+	if len(repaired) > 0 {
+		s.publish(ctx, func(o *Observation) { o.Repairs++ })
+	}
+}
+
+// TakeRepairs names the objects that were put right since it was last called.
+func (s *Session) TakeRepairs() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	repaired := s.drift.repaired
+	s.drift.repaired = nil
+	return repaired
+}
+
+// listOurs lists the metadata of Teapot's objects of a resource, as the API server's watch
+// cache has it.
+func (c *connection) listOurs(ctx context.Context, resource schema.GroupVersionResource) (map[types.NamespacedName]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	list, err := c.metadata.Resource(resource).List(ctx, metav1.ListOptions{
+		LabelSelector:   labels.SelectorFromSet(labels.Set{teapotv1.ManagedByLabel: teapotv1.ManagedByTeapot}).String(),
+		ResourceVersion: "0",
+	})
+	if err != nil {
+		return nil, err
+	}
+	seen := make(map[types.NamespacedName]string, len(list.Items))
+	for i := range list.Items {
+		item := &list.Items[i]
+		seen[types.NamespacedName{Namespace: item.Namespace, Name: item.Name}] = fingerprint(item)
+	}
+	return seen, nil
+}
