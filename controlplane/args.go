@@ -55,6 +55,9 @@ func apiServerArgs(in Input) []string {
 		// While a replica that ends is still named by Services, it serves: longer than
 		// kube-proxy takes to hear of its end.
 		"--shutdown-delay-duration=5s",
+		// And then it ends its watches, which go on at another replica. Otherwise it would wait
+		// for clients to end them, which informers never do, until the kubelet kills it.
+		"--shutdown-watch-termination-grace-period=5s",
 		"--tls-cert-file=" + credential("apiserver.crt"),
 		"--tls-private-key-file=" + credential("apiserver.key"),
 	}

@@ -65,7 +65,8 @@ const (
 )
 
 // controlPlaneService is the tenant's way in by address. Its node ports are left to the
-// API server unless asked for: it allocates them without collisions, and they stay.
+// API server unless asked for: it allocates them without collisions. Once machines may know
+// them, they stay.
 func controlPlaneService(in Input) *corev1.Service {
 	spec := in.Spec.Endpoint
 	service := &corev1.Service{
@@ -74,14 +75,18 @@ func controlPlaneService(in Input) *corev1.Service {
 		Spec: corev1.ServiceSpec{
 			Type:     corev1.ServiceType(spec.Type),
 			Selector: ComponentLabels(in.Owner, ControlPlaneName),
+			// Both families where the management cluster has both: a tenant's first may be either.
+			IPFamilyPolicy: ptr.To(corev1.IPFamilyPolicyPreferDualStack),
 			// While no pod is ready, those that start are as good as any: clients get through
 			// the moment that one listens, and do not wait for its readiness to get about.
 			PublishNotReadyAddresses: !in.Serving.ControlPlane,
 		},
 	}
-	port := func(name string, wanted *int32, target int32) corev1.ServicePort {
+	port := func(name string, wanted *int32, known, target int32) corev1.ServicePort {
 		p := corev1.ServicePort{Name: name, Protocol: corev1.ProtocolTCP, Port: target, TargetPort: intstr.FromInt32(target)}
 		switch {
+		case wanted == nil && spec.Type == teapotv1.EndpointNodePort:
+			p.NodePort = known
 		case wanted == nil:
 		case spec.Type == teapotv1.EndpointNodePort:
 			p.NodePort = *wanted
@@ -90,9 +95,9 @@ func controlPlaneService(in Input) *corev1.Service {
 		}
 		return p
 	}
-	service.Spec.Ports = []corev1.ServicePort{port(portNameAPI, spec.Port, PortAPIServer)}
+	service.Spec.Ports = []corev1.ServicePort{port(portNameAPI, spec.Port, in.Known.Port, PortAPIServer)}
 	if in.Konnectivity() {
-		service.Spec.Ports = append(service.Spec.Ports, port(portNameKonnectivity, spec.KonnectivityPort, PortKonnectivityAgent))
+		service.Spec.Ports = append(service.Spec.Ports, port(portNameKonnectivity, spec.KonnectivityPort, in.Known.KonnectivityPort, PortKonnectivityAgent))
 	}
 	return service
 }

@@ -5,9 +5,11 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/teapot-cloud/teapot/pki"
@@ -66,6 +68,15 @@ func places(in Input) map[string]place {
 // leaf.
 func TenantSecretNames(in Input) []string {
 	return []string{UserKubeconfigName(in.Owner.Name), KubeconfigName(in.ClusterName)}
+}
+
+// SecretOf refers to the Secret that a leaf is kept in.
+func SecretOf(in Input, leaf string) *corev1.Secret {
+	secret := in.secret(places(in)[leaf].secret, nil)
+	if slices.Contains(TenantSecretNames(in), secret.Name) {
+		secret.Namespace = in.Owner.Namespace
+	}
+	return secret
 }
 
 // OwnSecretNames are the Secrets of the control plane's own namespace that hold a leaf.

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	netutils "k8s.io/utils/net"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
 )
@@ -53,17 +54,23 @@ func ResolveEndpoint(in Input, service *corev1.Service, nodes []corev1.Node) (En
 	var err error
 	switch spec.Type {
 	case teapotv1.EndpointClusterIP:
-		endpoint.Address = service.Spec.ClusterIP
+		endpoint.Address = firstOfFamily(in.ipv6(), service.Spec.ClusterIPs)
+		if endpoint.Address == "" {
+			endpoint.Address = service.Spec.ClusterIP
+		}
 		if endpoint.Address == "" {
 			err = &NotResolved{teapotv1.ReasonWaitingForService, fmt.Sprintf("Service %s/%s has no cluster IP yet", service.Namespace, service.Name)}
 		}
 	case teapotv1.EndpointLoadBalancer:
-		endpoint.Address, err = loadBalancerAddress(spec.Host, service)
+		endpoint.Address, err = loadBalancerAddress(in, service)
 	default:
 		endpoint.Address, err = nodePortAddress(in, service, nodes)
 	}
 	if err != nil {
 		return Endpoint{}, err
+	}
+	if netutils.IsIPv6String(endpoint.Address) != in.ipv6() {
+		return Endpoint{}, &NotResolved{teapotv1.ReasonAddressFamily, fmt.Sprintf("the endpoint's address is %s and the first range of spec.network.serviceCIDR is %s: pods inside could not dial it; give an address of that family in spec.endpoint.host, or make a new control plane with the other family first", endpoint.Address, in.Spec.Network.ServiceCIDR)}
 	}
 	if endpoint.Host == "" {
 		endpoint.Host = endpoint.Address
@@ -76,17 +83,40 @@ func isIP(s string) bool {
 	return err == nil
 }
 
-func loadBalancerAddress(host string, service *corev1.Service) (string, error) {
-	var hostname string
-	for _, ingress := range service.Status.LoadBalancer.Ingress {
-		if ingress.IP != "" {
-			return ingress.IP, nil
+// ipv6 says whether the tenant's first address family is IPv6: that of its kubernetes
+// Service, whose endpoints must be of the same.
+func (in Input) ipv6() bool {
+	first, _, _ := strings.Cut(in.Spec.Network.ServiceCIDR, ",")
+	return netutils.IsIPv6CIDRString(first)
+}
+
+// firstOfFamily is the first address of a family, or else the first of all.
+func firstOfFamily(ipv6 bool, addresses []string) string {
+	for _, address := range addresses {
+		if isIP(address) && netutils.IsIPv6String(address) == ipv6 {
+			return address
 		}
-		hostname = ingress.Hostname
+	}
+	for _, address := range addresses {
+		if isIP(address) {
+			return address
+		}
+	}
+	return ""
+}
+
+func loadBalancerAddress(in Input, service *corev1.Service) (string, error) {
+	var hostname string
+	var addresses []string
+	for _, ingress := range service.Status.LoadBalancer.Ingress {
+		addresses, hostname = append(addresses, ingress.IP), ingress.Hostname
+	}
+	if address := firstOfFamily(in.ipv6(), addresses); address != "" {
+		return address, nil
 	}
 	switch {
-	case isIP(host):
-		return host, nil
+	case isIP(in.Spec.Endpoint.Host):
+		return in.Spec.Endpoint.Host, nil
 	case hostname != "":
 		return "", &NotResolved{teapotv1.ReasonLoadBalancerHasNoIP, fmt.Sprintf("the load balancer of Service %s/%s gives the name %s but no IP address, and pods need an address to dial; set spec.endpoint.host to the address that machines should use", service.Namespace, service.Name, hostname)}
 	default:
@@ -116,6 +146,9 @@ func nodePortAddress(in Input, service *corev1.Service, nodes []corev1.Node) (st
 	if known := knownNodePortAddress(in, service); known != "" {
 		return known, nil
 	}
+	if isIP(in.Known.Address) {
+		return in.Known.Address, nil
+	}
 	// The oldest node is the one most likely to stay; the name decides between equals,
 	// so that the choice does not depend on the order of a list.
 	nodes = slices.Clone(nodes)
@@ -125,12 +158,16 @@ func nodePortAddress(in Input, service *corev1.Service, nodes []corev1.Node) (st
 		}
 		return strings.Compare(a.Name, b.Name)
 	})
+	var addresses []string
 	for _, node := range nodes {
 		for _, address := range node.Status.Addresses {
-			if address.Type == corev1.NodeInternalIP && isIP(address.Address) {
-				return address.Address, nil
+			if address.Type == corev1.NodeInternalIP {
+				addresses = append(addresses, address.Address)
 			}
 		}
+	}
+	if address := firstOfFamily(in.ipv6(), addresses); address != "" {
+		return address, nil
 	}
 	return "", &NotResolved{teapotv1.ReasonNoNodeAddress, "no node of the management cluster has an InternalIP address; set spec.endpoint.host, or start the manager with --node-port-address"}
 }

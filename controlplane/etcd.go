@@ -113,9 +113,9 @@ func etcdContainer(in Input, image string) corev1.Container {
 		args = append(args, "--election-timeout=250", "--heartbeat-interval=50")
 	}
 	c := container(ContainerEtcd, image, command("etcd", args, in.Spec.Components.Etcd), resources(requests("20m", "64Mi"), in.Spec.Components.Etcd))
-	c.Env = []corev1.EnvVar{{Name: "POD_NAME", ValueFrom: &corev1.EnvVarSource{
+	c.Env = append(c.Env, corev1.EnvVar{Name: "POD_NAME", ValueFrom: &corev1.EnvVarSource{
 		FieldRef: &corev1.ObjectFieldSelector{APIVersion: "v1", FieldPath: "metadata.name"},
-	}}}
+	}})
 	c.Ports = []corev1.ContainerPort{
 		{Name: "client", ContainerPort: PortEtcdClient, Protocol: corev1.ProtocolTCP},
 		{Name: "peer", ContainerPort: PortEtcdPeer, Protocol: corev1.ProtocolTCP},

@@ -26,6 +26,10 @@ type Input struct {
 	// Serving says what of the control plane was ready when it was last observed.
 	Serving Serving
 
+	// Known is the endpoint that machines may know already, empty if there is none. What of it
+	// nobody asked for is kept, should the Service that holds it be changed or deleted.
+	Known Endpoint
+
 	// Endpoint and EtcdClientIP are known once the Services exist (see Base).
 	Endpoint     Endpoint
 	EtcdClientIP string

@@ -82,6 +82,18 @@ func TestRender(t *testing.T) {
 			in.Spec.Endpoint.Type = teapotv1.EndpointClusterIP
 			in.Endpoint = Endpoint{Host: "198.51.100.8", Address: "198.51.100.8", Port: 6443}
 		},
+		"everything-asked-for": func(in *Input) {
+			in.Spec.Network = teapotv1.NetworkSpec{ServiceCIDR: "10.96.0.0/16,fd00:96::/112", PodCIDR: "10.244.0.0/16,fd00:244::/56", DNSDomain: "acme.internal"}
+			in.Spec.ImageRepository = "registry.example.com/kubernetes"
+			in.Spec.Scheduling = teapotv1.SchedulingSpec{
+				NodeSelector:      map[string]teapotv1.LabelValue{"example.com/tenants": "true"},
+				Tolerations:       []teapotv1.Toleration{{Key: "example.com/tenants", Operator: corev1.TolerationOpExists}},
+				TopologyKeys:      []string{corev1.LabelTopologyZone},
+				PriorityClassName: "tenants",
+			}
+			in.Spec.Components.APIServer.ExtraArgs = []teapotv1.ExtraArg{{Name: "event-ttl", Value: "2h"}}
+			in.Spec.Components.Etcd.ExtraArgs = []teapotv1.ExtraArg{{Name: "quota-backend-bytes", Value: "4294967296"}}
+		},
 		"mirror-and-older-version": func(in *Input) {
 			in.Settings.ImageRepository = "mirror.example/k8s"
 			in.Spec.Version = "v1.35.4"
@@ -229,6 +241,22 @@ func TestResolveEndpoint(t *testing.T) {
 		reason  string
 	}{
 		"node port: the oldest node with an address": {nodes: nodes, want: Endpoint{"192.0.2.9", "192.0.2.9", 30443, 30132}},
+		"node port: the tenant's first family": {
+			nodes: append([]corev1.Node{node("six", 500, "2001:db8::6")}, nodes...),
+			want:  Endpoint{"192.0.2.9", "192.0.2.9", 30443, 30132}},
+		"node port: IPv6 first": {
+			nodes: append([]corev1.Node{node("six", 0, "2001:db8::6")}, nodes...),
+			input: func(in *Input) { in.Spec.Network.ServiceCIDR = "fd00:96::/112,10.96.0.0/16" },
+			want:  Endpoint{"2001:db8::6", "2001:db8::6", 30443, 30132}},
+		"node port: no address of the tenant's first family": {nodes: nodes,
+			input:  func(in *Input) { in.Spec.Network.ServiceCIDR = "fd00:96::/112" },
+			reason: teapotv1.ReasonAddressFamily},
+		"cluster IP: of the tenant's first family": {
+			input: func(in *Input) {
+				in.Spec.Endpoint.Type, in.Spec.Network.ServiceCIDR = teapotv1.EndpointClusterIP, "fd00:96::/112"
+			},
+			service: func(s *corev1.Service) { s.Spec.ClusterIPs = []string{"198.51.100.8", "2001:db8::8"} },
+			want:    Endpoint{"2001:db8::8", "2001:db8::8", 6443, 8132}},
 		"node port: what was chosen stays": {nodes: nodes,
 			service: func(s *corev1.Service) {
 				s.Annotations = map[string]string{teapotv1.EndpointHostAnnotation: "192.0.2.77"}

@@ -24,7 +24,8 @@ const (
 // Server is what the server's arguments are made from. Paths are those inside its
 // container.
 type Server struct {
-	// Socket is the Unix domain socket on which kube-apiserver is served. It is made with
+	// Socket is the Unix domain socket on which kube-apiserver is served: a path, or a name
+	// that begins with @ for one in the abstract namespace. One with a path is made with
 	// umask 0007, so kube-apiserver must run as the same user or group.
 	Socket string
 	// CertFile and KeyFile are what is shown to agents.

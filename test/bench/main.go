@@ -38,9 +38,9 @@ func main() {
 
 // options are the command's flags.
 type options struct {
-	n, crowds int
-	out       string
-	only      []string
+	n, crowds, tenants int
+	out                string
+	only               []string
 }
 
 func parseFlags(args []string) (options, error) {
@@ -48,14 +48,15 @@ func parseFlags(args []string) (options, error) {
 	var only string
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.IntVar(&o.n, "n", 5, "how often each figure is taken")
-	flags.IntVar(&o.crowds, "crowds", 3, "how often ten_at_once is taken, since it takes long")
+	flags.IntVar(&o.crowds, "crowds", 3, "how often ten_at_once and the figures of a sandbox are taken, since they take long")
+	flags.IntVar(&o.tenants, "tenants", 1000, "how many control planes the figures of a thousand are of")
 	flags.StringVar(&o.out, "out", "", "file to write the figures to, as JSON")
 	flags.StringVar(&only, "only", "", "figures to take, separated by commas (default: "+strings.Join(names(), ",")+")")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
-	if flags.NArg() > 0 || o.n < 1 || o.crowds < 1 {
-		return o, errors.New("takes no arguments, and -n and -crowds must be at least 1")
+	if flags.NArg() > 0 || o.n < 1 || o.crowds < 1 || o.tenants < 1 {
+		return o, errors.New("takes no arguments, and -n, -crowds and -tenants must be at least 1")
 	}
 	o.only = names()
 	if only != "" {
@@ -114,7 +115,10 @@ func run(ctx context.Context, args []string) (err error) {
 	}{
 		{[]string{readyReadyz, readyRequest, deletion}, b.measureStarts},
 		{[]string{tenAtOnce}, b.measureCrowds},
-		{[]string{tenantAnon, tenantPSS}, b.measureMemory},
+		{[]string{tenantAnon, tenantPSS, requestMedian, requestTail}, b.measureIdle},
+		{[]string{neighbourRequest}, b.measureNeighbours},
+		{thousandFigures, b.measureThousand},
+		{[]string{sandboxReadyRequest, sandboxMemory}, b.measureSandbox},
 	} {
 		if !o.wants(each.names...) {
 			continue

@@ -23,9 +23,10 @@ const (
 	settleLimit = 3 * time.Minute
 )
 
-// measureMemory takes the memory of idle control planes. All run side by side, floors and
-// Teapot's: then both share the pages of their programs with equally many others.
-func (b *bench) measureMemory(ctx context.Context, o options) ([]Result, error) {
+// measureIdle takes the memory of idle control planes, and then the time of requests to
+// them. All run side by side, floors and Teapot's: then both share the pages of their programs
+// with equally many others.
+func (b *bench) measureIdle(ctx context.Context, o options) ([]Result, error) {
 	floors, err := b.prepare(ctx, o.n)
 	if err != nil {
 		return nil, err
@@ -79,10 +80,14 @@ func (b *bench) measureMemory(ctx context.Context, o options) ([]Result, error) 
 		newResult(tenantAnon, "MiB", anonymous[1], anonymous[0]),
 		newResult(tenantPSS, "MiB", pss[1], pss[0]),
 	}
+	latencies, err := b.measureLatency(ctx, tenants, floors)
+	if err != nil {
+		return nil, err
+	}
 	if err := b.removeNamespaces(ctx, namespaces(floors)...); err != nil {
 		return nil, err
 	}
-	return results, b.removeTenants(ctx)
+	return append(results, latencies...), b.removeTenants(ctx)
 }
 
 func own(owner map[string]int, index int, pods []corev1.Pod) {

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/teapot-cloud/teapot/test/bench/thousand"
 )
 
 // Names of the figures.
@@ -18,6 +20,15 @@ const (
 	deletion     = "delete"
 	tenantAnon   = "tenant_anon_mib"
 	tenantPSS    = "tenant_pss_mib"
+	// What a client waits for one request to a control plane that is otherwise idle. The floor
+	// has no settings that save memory.
+	requestMedian = "request_p50_ms"
+	requestTail   = "request_p99_ms"
+	// How long a start takes beside sick neighbours; the floor is one without them.
+	neighbourRequest = "neighbour_ready_request"
+	// The floor of these two is a TenantControlPlane without a sandbox.
+	sandboxReadyRequest = "sandbox_ready_request"
+	sandboxMemory       = "sandbox_memory_mib"
 )
 
 // Result is one figure as it is written to the JSON file.
@@ -63,6 +74,10 @@ type aim struct {
 	met  func(Result) bool
 }
 
+func upTo(limit float64) *aim {
+	return &aim{fmt.Sprintf("≤ %g", limit), func(r Result) bool { return r.Value <= limit }}
+}
+
 func ratioUpTo(limit float64) aim {
 	return aim{fmt.Sprintf("ratio ≤ %g", limit), func(r Result) bool { return r.Ratio != nil && *r.Ratio <= limit }}
 }
@@ -78,6 +93,22 @@ var figures = []struct {
 	{deletion, &aim{"< 10 s", func(r Result) bool { return r.Value < 10 }}},
 	{tenantAnon, &aim{"≤ 200 MiB", func(r Result) bool { return r.Value <= 200 }}},
 	{tenantPSS, nil},
+	{requestMedian, nil},
+	{requestTail, nil},
+	{neighbourRequest, new(ratioUpTo(1.2))},
+	{thousand.Converge, nil},
+	{thousand.Memory, upTo(0.3)},
+	{thousand.BaseMemory, nil},
+	{thousand.CPU, upTo(0.1)},
+	{thousand.SteadyWrites, upTo(0)},
+	{thousand.Reconcile, nil},
+	{thousand.ReconcileGrowth, upTo(1.1)},
+	{thousand.Restart, nil},
+	{thousand.RestartWrites, upTo(0)},
+	{thousand.RestartCPU, nil},
+	{thousand.RestartRequests, nil},
+	{sandboxReadyRequest, nil},
+	{sandboxMemory, nil},
 }
 
 func names() []string {

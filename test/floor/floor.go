@@ -12,6 +12,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/teapot-cloud/teapot/pki"
 )
 
 // Name is the name of the pod, its Service and its Secret.
@@ -35,6 +37,8 @@ type Floor struct {
 	Address string
 	// CA is the certificate that its API server is trusted by.
 	CA []byte
+	// Client is the certificate of a client that may do everything.
+	Client pki.KeyPair
 
 	namespace string
 	client    client.Client
@@ -66,7 +70,7 @@ func Prepare(ctx context.Context, c client.Client, o Options) (*Floor, error) {
 	for _, object := range prepared {
 		objects = append(objects, object)
 	}
-	floor := &Floor{CA: keys.ca, namespace: o.Namespace, client: c, timed: timed}
+	floor := &Floor{CA: keys.ca, Client: keys.client, namespace: o.Namespace, client: c, timed: timed}
 	if err := floor.create(ctx, objects...); err != nil {
 		return nil, err
 	}

@@ -13,6 +13,8 @@ import (
 type keys struct {
 	secret map[string][]byte
 	ca     []byte
+	// client is of the group that passes authorization by.
+	client pki.KeyPair
 }
 
 // newKeys makes everything that the pod reads. The API server is reached by address.
@@ -67,9 +69,9 @@ func newKeys(namespace, address string, now time.Time) (keys, error) {
 			return keys{}, fmt.Errorf("floor %s: %w", namespace, err)
 		}
 	}
-	files["egress.yaml"], err = konnectivity.EgressSelectorConfiguration("/run/konnectivity/konnectivity-server.socket")
+	files["egress.yaml"], err = konnectivity.EgressSelectorConfiguration("@konnectivity-server")
 	if err != nil {
 		return keys{}, fmt.Errorf("floor %s: %w", namespace, err)
 	}
-	return keys{secret: files, ca: authorities.Cluster.Cert}, nil
+	return keys{secret: files, ca: authorities.Cluster.Cert, client: leaves[pki.Teapot]}, nil
 }

@@ -1,0 +1,29 @@
+package main
+
+import (
+	"context"
+
+	"github.com/teapot-cloud/teapot/test/bench/thousand"
+)
+
+// fewTenants is at how many control planes a reconcile's time is compared with that at all.
+const fewTenants = 100
+
+// thousandFigures are those of package thousand. They are not of the development cluster.
+var thousandFigures = []string{
+	thousand.Converge, thousand.Memory, thousand.BaseMemory, thousand.CPU, thousand.SteadyWrites, thousand.Reconcile,
+	thousand.ReconcileGrowth, thousand.Restart, thousand.RestartWrites, thousand.RestartCPU, thousand.RestartRequests,
+}
+
+func (b *bench) measureThousand(ctx context.Context, o options) ([]Result, error) {
+	progress("%d control planes without pods", o.tenants)
+	figures, err := thousand.Run(ctx, thousand.Options{Tenants: o.tenants, Few: min(fewTenants, o.tenants), Progress: progress})
+	if err != nil {
+		return nil, err
+	}
+	results := make([]Result, len(figures))
+	for i, figure := range figures {
+		results[i] = newResult(figure.Name, figure.Unit, figure.Samples, nil)
+	}
+	return results, nil
+}

@@ -1,0 +1,101 @@
+package thousand
+
+import (
+	"flag"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+	"k8s.io/klog/v2/textlogger"
+	ctrl "sigs.k8s.io/controller-runtime"
+)
+
+var tenants = flag.Int("tenants", 20, "how many control planes there are")
+
+func TestMain(m *testing.M) {
+	ctrl.SetLogger(textlogger.NewLogger(textlogger.NewConfig()))
+	os.Exit(m.Run())
+}
+
+func TestCountWrites(t *testing.T) {
+	said := `# TYPE apiserver_request_total counter
+apiserver_request_total{code="200",resource="secrets",verb="APPLY"} 3
+apiserver_request_total{code="409",resource="secrets",verb="APPLY"} 1
+apiserver_request_total{code="201",resource="events",verb="POST"} 2
+apiserver_request_total{code="200",resource="secrets",verb="LIST"} 5
+apiserver_request_total{code="200",resource="secrets",verb="WATCH"} 7
+apiserver_request_total{code="200",resource="leases",verb="PUT"} 11
+apiserver_request_total{code="201",resource="tokenreviews",verb="POST"} 13
+`
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(strings.NewReader(said))
+	if err != nil {
+		t.Fatal(err)
+	}
+	counted := countWrites(families)
+	if diff := cmp.Diff(writes{"secrets": 4, "events": 2}, counted); diff != "" {
+		t.Errorf("counted (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(writes{"secrets": 1}, counted.since(writes{"secrets": 3, "events": 2})); diff != "" {
+		t.Errorf("since an earlier count (-want +got):\n%s", diff)
+	}
+}
+
+// TestRoom is the benchmark's course at a size at which nothing is worth measuring: all
+// control planes become Ready, then the manager writes nothing while it goes on asking every
+// tenant, and a new manager finds them all without a write.
+func TestRoom(t *testing.T) {
+	r, err := openRoom(t.Context())
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the end of the manager's log:\n%s", r.said())
+		}
+		if err := r.close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.startManager(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.grow(t.Context(), *tenants, time.Minute+time.Duration(*tenants)*perTenant); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.settle(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+
+	before, versions := mustWrites(t, r), r.roster.versions()
+	if err := r.awaitPolls(t.Context(), 5, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	if written := mustWrites(t, r).since(before); written.sum() > 0 {
+		t.Errorf("writes at steady state: %v", written)
+	}
+
+	again, err := r.restart(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again.writes.sum() > 0 {
+		t.Errorf("writes at and after a restart: %v", again.writes)
+	}
+	if diff := cmp.Diff(versions, r.roster.versions()); diff != "" {
+		t.Errorf("control planes were changed (-before +after):\n%s", diff)
+	}
+}
+
+func mustWrites(t *testing.T, r *room) writes {
+	t.Helper()
+	counted, err := r.writes(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return counted
+}
