@@ -108,7 +108,7 @@ func (e *environment) because(tcp *teapotv1.TenantControlPlane) string {
 	var lines []string
 	for i := range tcp.Status.Conditions {
 		condition := &tcp.Status.Conditions[i]
-		if condition.Status != metav1.ConditionTrue && condition.Type != teapotv1.PausedCondition {
+		if !asWanted(condition) {
 			lines = append(lines, "  "+conditionText(condition))
 		}
 	}
@@ -121,6 +121,17 @@ func (e *environment) because(tcp *teapotv1.TenantControlPlane) string {
 		return "the last change of its spec was not taken note of yet: check that Teapot's manager runs (kubectl get pods -A -l app.kubernetes.io/name=teapot)"
 	default:
 		return "all its conditions are True"
+	}
+}
+
+// asWanted says whether a condition speaks for a control plane that works. Most are True
+// then; Paused and Stalled are not.
+func asWanted(condition *metav1.Condition) bool {
+	switch condition.Type {
+	case teapotv1.PausedCondition, teapotv1.StalledCondition:
+		return condition.Status != metav1.ConditionTrue
+	default:
+		return condition.Status == metav1.ConditionTrue
 	}
 }
 
@@ -173,7 +184,7 @@ func (p *progress) show(tcp *teapotv1.TenantControlPlane, done bool) {
 			continue
 		}
 		p.seen[condition.Type] = text
-		if quiet := condition.Status == metav1.ConditionTrue || condition.Type == teapotv1.PausedCondition; !first || !quiet {
+		if quiet := asWanted(condition) || condition.Type == teapotv1.PausedCondition; !first || !quiet {
 			p.line(text)
 		}
 	}

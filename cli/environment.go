@@ -81,16 +81,26 @@ func (e *environment) client() (client.WithWatch, error) {
 	if err != nil {
 		return nil, err
 	}
-	mapper := meta.NewDefaultRESTMapper([]schema.GroupVersion{teapotv1.GroupVersion, corev1.SchemeGroupVersion})
-	for _, kind := range []schema.GroupVersionKind{
+	return clientFor(config)
+}
+
+// clientFor is client for another configuration.
+func clientFor(config *rest.Config) (client.WithWatch, error) {
+	mapper := meta.NewDefaultRESTMapper(nil)
+	for _, kind := range slices.Concat([]schema.GroupVersionKind{
 		controlPlaneKind,
+		corev1.SchemeGroupVersion.WithKind("Event"),
 		corev1.SchemeGroupVersion.WithKind("Secret"),
-		corev1.SchemeGroupVersion.WithKind("Pod"),
-	} {
+	}, diagnosedKinds) {
 		mapper.Add(kind, meta.RESTScopeNamespace)
 	}
-	mapper.Add(corev1.SchemeGroupVersion.WithKind("Namespace"), meta.RESTScopeRoot)
-	mapper.Add(authorizationv1.SchemeGroupVersion.WithKind("SelfSubjectAccessReview"), meta.RESTScopeRoot)
+	for _, kind := range []schema.GroupVersionKind{
+		corev1.SchemeGroupVersion.WithKind("Namespace"),
+		corev1.SchemeGroupVersion.WithKind("Node"),
+		authorizationv1.SchemeGroupVersion.WithKind("SelfSubjectAccessReview"),
+	} {
+		mapper.Add(kind, meta.RESTScopeRoot)
+	}
 	return client.NewWithWatch(config, client.Options{Scheme: scheme, Mapper: mapper})
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -15,6 +16,7 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/fields"
@@ -22,6 +24,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apimachinery/pkg/version"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
@@ -52,6 +55,8 @@ type fakeAPI struct {
 	// spdyOnly refuses WebSockets, as older API servers do.
 	spdyOnly bool
 	backends map[string]*fakePod
+	// logs are what containers said, by pod/container, and pod/container/previous.
+	logs map[string]string
 }
 
 type fakeWatcher struct {
@@ -80,17 +85,31 @@ func newFakeAPI(t *testing.T, objects ...runtime.Object) *fakeAPI {
 	if err := clientcmd.WriteToFile(*config, f.kubeconfig); err != nil {
 		t.Fatal(err)
 	}
+	f.put(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "tenants"}})
 	for _, object := range objects {
 		f.put(object)
 	}
 	return f
 }
 
-var resources = map[string]schema.GroupVersionKind{
-	"tenantcontrolplanes": controlPlaneKind,
-	"secrets":             corev1.SchemeGroupVersion.WithKind("Secret"),
-	"pods":                corev1.SchemeGroupVersion.WithKind("Pod"),
-}
+// resources are the kinds that there are.
+var resources = func() map[string]schema.GroupVersionKind {
+	kinds := map[string]schema.GroupVersionKind{}
+	for _, kind := range append([]schema.GroupVersionKind{
+		controlPlaneKind,
+		corev1.SchemeGroupVersion.WithKind("Event"),
+		corev1.SchemeGroupVersion.WithKind("Namespace"),
+		corev1.SchemeGroupVersion.WithKind("Node"),
+		corev1.SchemeGroupVersion.WithKind("Secret"),
+	}, diagnosedKinds...) {
+		resource, _ := meta.UnsafeGuessKindToResource(kind)
+		kinds[resource.Resource] = kind
+	}
+	return kinds
+}()
+
+// apiPrefix is what comes before namespaces and resources in a path.
+var apiPrefix = regexp.MustCompile(`^/(api/v1|apis/[^/]+/[^/]+)/`)
 
 // put creates or changes an object, as a controller would.
 func (f *fakeAPI) put(object runtime.Object) {
@@ -107,7 +126,8 @@ func (f *fakeAPI) put(object runtime.Object) {
 	u.SetGroupVersionKind(kinds[0])
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.store(strings.ToLower(kinds[0].Kind)+"s", u)
+	resource, _ := meta.UnsafeGuessKindToResource(kinds[0])
+	f.store(resource.Resource, u)
 }
 
 func (f *fakeAPI) store(resource string, u *unstructured.Unstructured) {
@@ -174,10 +194,10 @@ func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		})
 		return
 	}
-	path := strings.TrimPrefix(strings.TrimPrefix(r.URL.Path, "/api/v1/"), "/apis/teapot.dev/v1alpha1/")
+	path := apiPrefix.ReplaceAllString(r.URL.Path, "")
 	namespace := ""
-	if rest, ok := strings.CutPrefix(path, "namespaces/"); ok {
-		namespace, path, _ = strings.Cut(rest, "/")
+	if parts := strings.SplitN(path, "/", 3); parts[0] == "namespaces" && len(parts) == 3 {
+		namespace, path = parts[1], parts[2]
 	}
 	resource, name, _ := strings.Cut(path, "/")
 	name, sub, _ := strings.Cut(name, "/")
@@ -188,6 +208,8 @@ func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case sub == "portforward":
 		f.portForward(w, r, name)
+	case sub == "log":
+		f.log(w, r, name)
 	case r.Method == http.MethodGet && name == "" && r.URL.Query().Get("watch") == "true":
 		f.watch(w, r, resource, namespace)
 	case r.Method == http.MethodGet && name == "":
@@ -205,6 +227,20 @@ func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		http.Error(w, "unexpected "+r.Method, http.StatusMethodNotAllowed)
 	}
+}
+
+// log answers with what a container said. It knows no limits.
+func (f *fakeAPI) log(w http.ResponseWriter, r *http.Request, pod string) {
+	key := pod + "/" + r.URL.Query().Get("container")
+	if r.URL.Query().Get("previous") == "true" {
+		key += "/previous"
+	}
+	text, ok := f.logs[key]
+	if !ok {
+		respond(w, http.StatusBadRequest, apierrors.NewBadRequest("container of "+key+" is waiting to start: ContainerCreating").ErrStatus)
+		return
+	}
+	_, _ = io.WriteString(w, text)
 }
 
 func notFound(w http.ResponseWriter, resource, name string) {
@@ -264,7 +300,11 @@ func matcher(r *http.Request) func(*unstructured.Unstructured) bool {
 	byLabel, _ := labels.Parse(r.URL.Query().Get("labelSelector"))
 	byField, _ := fields.ParseSelector(r.URL.Query().Get("fieldSelector"))
 	return func(u *unstructured.Unstructured) bool {
-		return byLabel.Matches(labels.Set(u.GetLabels())) && byField.Matches(fields.Set{"metadata.name": u.GetName()})
+		kind, _, _ := unstructured.NestedString(u.Object, "involvedObject", "kind")
+		name, _, _ := unstructured.NestedString(u.Object, "involvedObject", "name")
+		return byLabel.Matches(labels.Set(u.GetLabels())) && byField.Matches(fields.Set{
+			"metadata.name": u.GetName(), "involvedObject.kind": kind, "involvedObject.name": name,
+		})
 	}
 }
 
@@ -340,6 +380,8 @@ func (f *fakeAPI) discovery(path string) any {
 	group := metav1.APIGroup{Name: teapotv1.GroupVersion.Group, Versions: []metav1.GroupVersionForDiscovery{{GroupVersion: teapotv1.GroupVersion.String(), Version: "v1alpha1"}}}
 	group.PreferredVersion = group.Versions[0]
 	switch path {
+	case "/version":
+		return version.Info{GitVersion: "v1.36.3"}
 	case "/api":
 		return metav1.APIVersions{TypeMeta: metav1.TypeMeta{Kind: "APIVersions"}, Versions: []string{"v1"}}
 	case "/apis":

@@ -33,7 +33,9 @@ var acme = types.NamespacedName{Namespace: "tenants", Name: "acme"}
 type fakePod struct {
 	name string
 	// api serves TLS for kubernetes.default.svc and answers with the pod's name.
-	api     *httptest.Server
+	api *httptest.Server
+	// answers are what the API answers, by path.
+	answers map[string]string
 	mu      sync.Mutex
 	tunnels []httpstream.Connection
 }
@@ -54,9 +56,18 @@ var tenantCertificate = sync.OnceValues(func() ([]byte, tls.Certificate) {
 // startPod starts a pod of acme and tells the API that it is ready.
 func startPod(t *testing.T, api *fakeAPI, name string) *fakePod {
 	t.Helper()
+	return startAnsweringPod(t, api, name, nil)
+}
+
+func startAnsweringPod(t *testing.T, api *fakeAPI, name string, answers map[string]string) *fakePod {
+	t.Helper()
 	_, pair := tenantCertificate()
-	p := &fakePod{name: name}
+	p := &fakePod{name: name, answers: answers}
 	p.api = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if answer, ok := p.answers[r.URL.Path]; ok {
+			_, _ = fmt.Fprint(w, answer)
+			return
+		}
 		_, _ = fmt.Fprint(w, name)
 		if r.URL.Path == "/watch" {
 			_ = http.NewResponseController(w).Flush()

@@ -181,7 +181,27 @@ func (e *environment) userKubeconfig(ctx context.Context, c client.Client, key t
 	if err != nil || len(text) == 0 {
 		return nil, fmt.Errorf("Secret %q in namespace %q has no valid kubeconfig under key %q; delete it, and Teapot makes it anew", name, key.Namespace, controlplane.KubeconfigKey)
 	}
+	if reaches(config) {
+		return nil, fmt.Errorf("Secret %q in namespace %q was not written by Teapot: its kubeconfig names a program, a file or a proxy of this computer, or trusts anybody; delete it, and Teapot makes it anew", name, key.Namespace)
+	}
 	return config, nil
+}
+
+// reaches says whether a kubeconfig would have a program run or a file read on this computer,
+// or trusts whoever answers. The Secret that it comes from is in the tenant's namespace, where
+// others may write.
+func reaches(config *clientcmdapi.Config) bool {
+	for _, user := range config.AuthInfos {
+		if user.Exec != nil || user.AuthProvider != nil || user.TokenFile != "" || user.ClientCertificate != "" || user.ClientKey != "" {
+			return true
+		}
+	}
+	for _, cluster := range config.Clusters {
+		if cluster.CertificateAuthority != "" || cluster.InsecureSkipTLSVerify || cluster.ProxyURL != "" {
+			return true
+		}
+	}
+	return false
 }
 
 // noKubeconfig says why there is no Secret.

@@ -1,0 +1,144 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/duration"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/yaml"
+
+	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
+)
+
+// described is what "describe" shows of one control plane.
+type described struct {
+	tcp teapotv1.TenantControlPlane
+	// namespace is the control plane's own, of pods and ownEvents.
+	namespace  string
+	showEvents bool
+
+	// What could not be read has an error.
+	pods                             []corev1.Pod
+	events, ownEvents                []corev1.Event
+	podsErr, eventsErr, ownEventsErr error
+}
+
+// messageWidth is where messages in tables are wrapped: with the columns before them, lines
+// stay under some 130 characters.
+const messageWidth = 76
+
+// text is the whole description.
+func (d *described) text(now time.Time) string {
+	age := style{
+		time:  func(t time.Time) string { return duration.HumanDuration(now.Sub(t)) },
+		width: messageWidth,
+	}
+	w := &strings.Builder{}
+	writeTable(w, "", d.facts(now))
+
+	section := func(title string) { _, _ = fmt.Fprintf(w, "\n%s:\n", title) }
+	section("Asked for (spec)")
+	writeSpec(w, &d.tcp.Spec)
+	section("Conditions")
+	if len(d.tcp.Status.Conditions) == 0 {
+		_, _ = fmt.Fprintln(w, "  none yet: check that Teapot's manager runs")
+	} else {
+		writeTable(w, "  ", conditionRows(d.tcp.Status.Conditions, age))
+	}
+	section("Pods in namespace " + d.namespace)
+	writeRows(w, podRows(d.pods, age), "list pods", d.namespace, d.podsErr)
+	if d.showEvents {
+		section("Events of " + d.tcp.Name)
+		writeRows(w, eventRows(d.events, age), "list events", d.tcp.Namespace, d.eventsErr)
+		section("Events in namespace " + d.namespace)
+		writeRows(w, eventRows(d.ownEvents, age), "list events", d.namespace, d.ownEventsErr)
+	}
+	return w.String()
+}
+
+// writeRows writes a table, or one line that says why there is none.
+func writeRows(w io.Writer, rows [][]string, right, namespace string, err error) {
+	switch {
+	case apierrors.IsForbidden(err):
+		_, _ = fmt.Fprintf(w, "  not shown: %v\n", missingRightError{right: right, namespace: namespace})
+	case err != nil:
+		_, _ = fmt.Fprintf(w, "  not shown: %v\n", err)
+	case len(rows) == 1:
+		_, _ = fmt.Fprintln(w, "  none")
+	default:
+		writeTable(w, "  ", rows)
+	}
+}
+
+// facts are what a glance is for.
+func (d *described) facts(now time.Time) [][]string {
+	tcp := &d.tcp
+	rows := [][]string{{"Name:", tcp.Name}, {"Namespace:", tcp.Namespace}}
+	add := func(name, value string) { rows = append(rows, []string{name + ":", value}) }
+	at := func(t metav1.Time) string { return t.UTC().Format(time.RFC3339) }
+	if !tcp.CreationTimestamp.IsZero() {
+		add("Created", fmt.Sprintf("%s (%s ago)", at(tcp.CreationTimestamp), duration.HumanDuration(now.Sub(tcp.CreationTimestamp.Time))))
+	}
+	if tcp.DeletionTimestamp != nil {
+		add("Being deleted", fmt.Sprintf("since %s (%s), kept by finalizers %s",
+			at(*tcp.DeletionTimestamp), duration.HumanDuration(now.Sub(tcp.DeletionTimestamp.Time)), strings.Join(tcp.Finalizers, ", ")))
+	}
+	if tcp.Spec.Paused {
+		add("Paused", "yes (spec.paused): nothing is done about it")
+	}
+	switch tcp.Status.Version {
+	case tcp.Spec.Version:
+		add("Version", tcp.Spec.Version)
+	case "":
+		add("Version", tcp.Spec.Version+" (does not run yet)")
+	default:
+		add("Version", tcp.Status.Version+", on its way to "+tcp.Spec.Version)
+	}
+	if endpoint := tcp.Status.Endpoint; endpoint == nil {
+		add("Endpoint", "not known yet")
+	} else {
+		add("Endpoint", endpoint.URL)
+		if endpoint.Address != endpoint.Host {
+			add("Machines dial", net.JoinHostPort(endpoint.Address, strconv.Itoa(int(endpoint.Port))))
+		}
+		if endpoint.KonnectivityPort != 0 {
+			add("Konnectivity", fmt.Sprintf("port %d", endpoint.KonnectivityPort))
+		}
+	}
+	add("Namespace of pods", d.namespace)
+	add("Replicas", fmt.Sprintf("%d of %d ready", tcp.Status.ReadyReplicas, ptr.Deref(tcp.Spec.Replicas, 1)))
+	add("etcd members", fmt.Sprintf("%d of %d ready", tcp.Status.EtcdReadyMembers, max(tcp.Spec.Datastore.Etcd.Members, 1)))
+	if expire := tcp.Status.CertificatesExpire; expire != nil {
+		when := "in " + duration.HumanDuration(expire.Sub(now))
+		if !expire.After(now) {
+			when = "expired"
+		}
+		add("Certificates expire", fmt.Sprintf("%s (%s), unless renewed", at(*expire), when))
+	}
+	name := "Secrets:"
+	for _, secret := range secretNames(tcp) {
+		rows = append(rows, []string{name, secret[0] + " (" + secret[1] + ")"})
+		name = ""
+	}
+	return rows
+}
+
+// writeSpec writes a spec as it is, defaults included, so that no field is forgotten.
+func writeSpec(w io.Writer, spec *teapotv1.TenantControlPlaneSpec) {
+	text, err := yaml.Marshal(spec)
+	if err != nil {
+		_, _ = fmt.Fprintf(w, "  not shown: %v\n", err)
+		return
+	}
+	for line := range strings.Lines(string(text)) {
+		_, _ = fmt.Fprint(w, "  "+line)
+	}
+}
