@@ -19,7 +19,6 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/teapot-cloud/teapot/controllers"
-	"github.com/teapot-cloud/teapot/controllers/metrics"
 	"github.com/teapot-cloud/teapot/internal/version"
 )
 
@@ -70,9 +69,6 @@ func run(ctx context.Context, args []string) error {
 	}
 	if err := controllers.Setup(mgr, flags.controllers); err != nil {
 		return err
-	}
-	if err := metrics.Add(mgr); err != nil {
-		return fmt.Errorf("adding the metrics of control planes: %w", err)
 	}
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
 		return fmt.Errorf("adding the health check: %w", err)

@@ -33,6 +33,8 @@ func TestMain(m *testing.M) {
 
 // manager is a manager that runs as a process of its own against the test's API server.
 type manager struct {
+	ended chan struct{}
+
 	mu  sync.Mutex
 	log bytes.Buffer
 }
@@ -53,7 +55,7 @@ func (m *manager) logged() string {
 // soon after the API server, should the test be killed.
 func startManager(t *testing.T, args ...string) *manager {
 	t.Helper()
-	m := &manager{}
+	m := &manager{ended: make(chan struct{})}
 	command := exec.Command(os.Args[0], append([]string{
 		"--leader-election-namespace=default", "--leader-election-id=" + strings.ToLower(t.Name()),
 		"--metrics-bind-address=0", "--health-probe-bind-address=0", "--node-port-address=192.0.2.1",
@@ -63,12 +65,16 @@ func startManager(t *testing.T, args ...string) *manager {
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
+	var failure error
+	go func() {
+		failure = command.Wait()
+		close(m.ended)
+	}()
 	t.Cleanup(func() {
-		if err := command.Process.Signal(syscall.SIGTERM); err != nil {
-			t.Error(err)
-		}
-		if err := command.Wait(); err != nil {
-			t.Errorf("the manager ended with %v", err)
+		_ = command.Process.Signal(syscall.SIGTERM) // one that has ended says so below
+		<-m.ended
+		if failure != nil {
+			t.Errorf("the manager ended: %v", failure)
 		}
 		if t.Failed() {
 			t.Logf("manager %s:\n%s", strings.Join(args, " "), m.logged())
@@ -86,21 +92,23 @@ func newClient(t *testing.T) client.Client {
 	return c
 }
 
-// tenant makes a control plane in a namespace of that name.
-func tenant(t *testing.T, c client.Client, namespace string) *teapotv1.TenantControlPlane {
+// tenant makes a control plane in a namespace of its own.
+func tenant(t *testing.T, c client.Client) *teapotv1.TenantControlPlane {
 	t.Helper()
-	tcp := &teapotv1.TenantControlPlane{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "acme"}}
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "tenant-"}}
+	if err := c.Create(t.Context(), namespace); err != nil {
+		t.Fatal(err)
+	}
+	tcp := &teapotv1.TenantControlPlane{ObjectMeta: metav1.ObjectMeta{Namespace: namespace.Name, Name: "acme"}}
 	tcp.Spec.Version = "v1.36.3"
-	for _, object := range []client.Object{&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, tcp} {
-		if err := c.Create(t.Context(), object); err != nil {
-			t.Fatal(err)
-		}
+	if err := c.Create(t.Context(), tcp); err != nil {
+		t.Fatal(err)
 	}
 	return tcp
 }
 
-// eventually polls until a check succeeds.
-func eventually(t *testing.T, what string, check func(context.Context) error) {
+// eventually polls until a check succeeds, for as long as the manager runs.
+func (m *manager) eventually(t *testing.T, what string, check func(context.Context) error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -112,6 +120,8 @@ func eventually(t *testing.T, what string, check func(context.Context) error) {
 		select {
 		case <-ctx.Done():
 			t.Fatalf("waited a minute for %s: %v", what, err)
+		case <-m.ended:
+			t.Fatalf("the manager ended before %s: %v", what, err)
 		case <-time.After(100 * time.Millisecond):
 		}
 	}

@@ -29,38 +29,36 @@ import (
 // chart's alerts and dashboard ask for.
 func TestMetrics(t *testing.T) {
 	c := newClient(t)
-	tenant(t, c, "measured")
+	namespace := tenant(t, c).Namespace
 	address := freeAddress(t)
-	startManager(t, "--metrics-bind-address="+address, "--watch-namespaces=measured")
+	manager := startManager(t, "--metrics-bind-address="+address, "--watch-namespaces="+namespace)
 
-	const reader, stranger = "reader", "stranger"
-	for _, object := range []client.Object{
-		&rbacv1.ClusterRole{
-			ObjectMeta: metav1.ObjectMeta{Name: reader},
-			Rules:      []rbacv1.PolicyRule{{NonResourceURLs: []string{"/metrics"}, Verbs: []string{"get"}}},
-		},
-		&rbacv1.ClusterRoleBinding{
-			ObjectMeta: metav1.ObjectMeta{Name: reader},
-			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: reader},
-			Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: "measured", Name: reader}},
-		},
-	} {
-		if err := c.Create(t.Context(), object); err != nil {
-			t.Fatal(err)
-		}
+	role := &rbacv1.ClusterRole{
+		ObjectMeta: metav1.ObjectMeta{GenerateName: "metrics-"},
+		Rules:      []rbacv1.PolicyRule{{NonResourceURLs: []string{"/metrics"}, Verbs: []string{"get"}}},
 	}
-	may := token(t, c, reader)
+	if err := c.Create(t.Context(), role); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Create(t.Context(), &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: role.Name},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role.Name},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: namespace, Name: "reader"}},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	may := token(t, c, namespace, "reader")
 	for _, tt := range []struct {
 		name, token string
 		want        int
 	}{
 		{"without a token", "", http.StatusUnauthorized},
 		{"with a token of nobody's", "abc", http.StatusInternalServerError}, // controller-runtime's word for it
-		{"with the token of one who may not", token(t, c, stranger), http.StatusForbidden},
+		{"with the token of one who may not", token(t, c, namespace, "stranger"), http.StatusForbidden},
 		{"with the token of one who may", may, http.StatusOK},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			eventually(t, fmt.Sprint("status ", tt.want), func(ctx context.Context) error {
+			manager.eventually(t, fmt.Sprint("status ", tt.want), func(ctx context.Context) error {
 				status, body, err := scrape(ctx, "https://"+address, tt.token)
 				if err != nil {
 					return err
@@ -85,14 +83,14 @@ func TestMetrics(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "every metric of the alerts and the dashboard", func(ctx context.Context) error {
+	manager.eventually(t, "every metric of the alerts and the dashboard", func(ctx context.Context) error {
 		_, body, err := scrape(ctx, "https://"+address, may)
 		for _, name := range strings.Fields(string(wanted)) {
 			if !strings.Contains(body, "\n"+name+"{") && !strings.Contains(body, "\n"+name+" ") {
 				err = errors.Join(err, fmt.Errorf("%s is not exported", name))
 			}
 		}
-		if !strings.Contains(body, `teapot_controlplane_ready{name="acme",namespace="measured"} 0`) {
+		if !strings.Contains(body, fmt.Sprintf(`teapot_controlplane_ready{name="acme",namespace=%q} 0`, namespace)) {
 			err = errors.Join(err, fmt.Errorf("the control plane is not said to be not Ready"))
 		}
 		return err
@@ -103,7 +101,7 @@ func TestMetrics(t *testing.T) {
 func TestMetricsCertificate(t *testing.T) {
 	directory, address := t.TempDir(), freeAddress(t)
 	first := writeCertificate(t, directory)
-	startManager(t, "--metrics-bind-address="+address, "--metrics-cert-dir="+directory)
+	manager := startManager(t, "--metrics-bind-address="+address, "--metrics-cert-dir="+directory)
 	served := func(certificate []byte) func(context.Context) error {
 		return func(ctx context.Context) error {
 			pool := x509.NewCertPool()
@@ -115,8 +113,8 @@ func TestMetricsCertificate(t *testing.T) {
 			return conn.Close()
 		}
 	}
-	eventually(t, "the folder's certificate", served(first))
-	eventually(t, "its successor", served(writeCertificate(t, directory)))
+	manager.eventually(t, "the folder's certificate", served(first))
+	manager.eventually(t, "its successor", served(writeCertificate(t, directory)))
 
 	if _, err := serveMetrics(":0", t.TempDir()); err == nil || !strings.Contains(err.Error(), "--metrics-cert-dir") {
 		t.Errorf("an empty folder: %v, want an error that names the flag", err)
@@ -159,11 +157,11 @@ func scrape(ctx context.Context, url, token string) (status int, body string, er
 	return response.StatusCode, string(data), err
 }
 
-// token is one of a service account's, made if need be.
-func token(t *testing.T, c client.Client, account string) string {
+// token is one of a new service account.
+func token(t *testing.T, c client.Client, namespace, account string) string {
 	t.Helper()
-	object := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: "measured", Name: account}}
-	if err := c.Create(t.Context(), object); client.IgnoreAlreadyExists(err) != nil {
+	object := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: account}}
+	if err := c.Create(t.Context(), object); err != nil {
 		t.Fatal(err)
 	}
 	request := &authenticationv1.TokenRequest{}

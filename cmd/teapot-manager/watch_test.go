@@ -15,14 +15,12 @@ import (
 // TestTwoInstallations watch different namespaces of one cluster and leave one another alone.
 func TestTwoInstallations(t *testing.T) {
 	c := newClient(t)
-	red, blue, grey := tenant(t, c, "red"), tenant(t, c, "blue"), tenant(t, c, "grey")
-	managers := []*manager{
-		startManager(t, "--leader-election-id=red", "--watch-namespaces=red,red-too"),
-		startManager(t, "--leader-election-id=blue", "--watch-namespaces=blue,blue-too"),
-	}
-	reconciled := func(tcp *teapotv1.TenantControlPlane) {
+	red, blue, grey := tenant(t, c), tenant(t, c), tenant(t, c)
+	reds := startManager(t, "--leader-election-id=red", "--watch-namespaces="+red.Namespace+",another")
+	blues := startManager(t, "--leader-election-id=blue", "--watch-namespaces="+blue.Namespace+",another")
+	reconciled := func(m *manager, tcp *teapotv1.TenantControlPlane) {
 		t.Helper()
-		eventually(t, tcp.Namespace+" to be worked on", func(ctx context.Context) error {
+		m.eventually(t, tcp.Namespace+" to be worked on", func(ctx context.Context) error {
 			if err := c.Get(ctx, client.ObjectKeyFromObject(tcp), tcp); err != nil {
 				return err
 			}
@@ -32,22 +30,24 @@ func TestTwoInstallations(t *testing.T) {
 			return nil
 		})
 	}
-	for _, tcp := range []*teapotv1.TenantControlPlane{red, blue} {
-		reconciled(tcp)
-		// By now both managers have heard of what was made, if they listen to it.
+	for tcp, m := range map[*teapotv1.TenantControlPlane]*manager{red: reds, blue: blues} {
+		reconciled(m, tcp)
+	}
+	// By now both have heard of all that was made, if they listen to it.
+	for tcp, m := range map[*teapotv1.TenantControlPlane]*manager{red: reds, blue: blues} {
 		patch := client.MergeFrom(tcp.DeepCopy())
 		tcp.Spec.DeletionPolicy = teapotv1.DeletionPolicyRetain
 		if err := c.Patch(t.Context(), tcp, patch); err != nil {
 			t.Fatal(err)
 		}
-		reconciled(tcp)
+		reconciled(m, tcp)
 	}
-	for i, other := range []string{"blue", "red"} {
-		if log := managers[i].logged(); strings.Contains(log, "Reconciler error") || strings.Contains(log, `namespace="`+other) {
+	for other, m := range map[string]*manager{blue.Namespace: reds, red.Namespace: blues} {
+		if log := m.logged(); strings.Contains(log, "Reconciler error") || strings.Contains(log, other) {
 			t.Errorf("a manager took up what is another's:\n%s", log)
 		}
 	}
 	if err := c.Get(t.Context(), client.ObjectKeyFromObject(grey), grey); err != nil || len(grey.Finalizers)+len(grey.Status.Conditions) > 0 {
-		t.Errorf("nobody watches namespace grey, and its control plane was touched: %v %+v", err, grey)
+		t.Errorf("nobody watches namespace %s, and its control plane was touched: %v %+v", grey.Namespace, err, grey)
 	}
 }

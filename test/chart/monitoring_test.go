@@ -1,0 +1,61 @@
+package chart
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"sigs.k8s.io/yaml"
+
+	"github.com/teapot-cloud/teapot/test/apiserver"
+)
+
+// TestAlertsAndDashboard are checked by Prometheus' own code, in the module promrules.
+func TestAlertsAndDashboard(t *testing.T) {
+	chartDir(t) // so that a change of the files is noticed
+	command := exec.CommandContext(t.Context(), "go", "test", "-count=1", "./...")
+	command.Dir = filepath.Join(apiserver.Root(t), "test", "chart", "promrules")
+	if out, err := command.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// TestTheFilesAreRendered whole, and the alerts for the release's own namespace.
+func TestTheFilesAreRendered(t *testing.T) {
+	objects := render(t, everything, "--namespace", "elsewhere")
+	read := func(name string) string {
+		t.Helper()
+		data, err := os.ReadFile(filepath.Join(chartDir(t), "files", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(data)
+	}
+
+	var rule struct {
+		Spec any `json:"spec"`
+	}
+	var alerts any
+	if err := yaml.Unmarshal([]byte(find(t, objects, "PrometheusRule", "teapot-manager")), &rule); err != nil {
+		t.Fatal(err)
+	}
+	if err := yaml.Unmarshal([]byte(strings.ReplaceAll(read("alerts.yaml"), "teapot-system", "elsewhere")), &alerts); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(alerts, rule.Spec); diff != "" {
+		t.Errorf("alerts (-file +rendered):\n%s", diff)
+	}
+
+	var configMap struct {
+		Data map[string]string `json:"data"`
+	}
+	if err := yaml.Unmarshal([]byte(find(t, objects, "ConfigMap", "teapot-dashboard")), &configMap); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(strings.TrimSpace(read("dashboard.json")), strings.TrimSpace(configMap.Data["teapot.json"])); diff != "" {
+		t.Errorf("dashboard (-file +rendered):\n%s", diff)
+	}
+}
