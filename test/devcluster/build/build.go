@@ -68,13 +68,18 @@ func checkoutRoot() (string, error) {
 }
 
 // Key identifies the outcome of a build: it changes with the module's go.mod
-// and go.sum, the platform, the flags and the names of the binaries.
+// and go.sum, the platform, the flags, the names of the binaries and the
+// patches.
 func Key(g Group, goMod, goSum []byte, platform string) string {
 	h := sha256.New()
-	for _, part := range [][]byte{
+	parts := [][]byte{
 		goMod, goSum, []byte(platform), []byte(g.ldflags()), []byte(strings.Join(g.tags, ",")),
 		fmt.Appendf(nil, "cgo=%t %v %v", g.cgo, g.Binaries, g.rename),
-	} {
+	}
+	for _, p := range g.patches {
+		parts = append(parts, fmt.Appendf(nil, "%q", p))
+	}
+	for _, part := range parts {
 		// The length keeps two neighbours from being cut differently into the
 		// same bytes.
 		fmt.Fprintf(h, "%d:", len(part))
@@ -145,6 +150,16 @@ func (b *Builder) compile(ctx context.Context, g Group, dest string) error {
 	args := []string{"build", "-trimpath", "-buildvcs=false", "-mod=readonly", "-ldflags", g.ldflags()}
 	if len(g.tags) > 0 {
 		args = append(args, "-tags", strings.Join(g.tags, ","))
+	}
+	if len(g.patches) > 0 {
+		// The same path each time: Go's cache then holds what did not change.
+		work := filepath.Join(b.Cache, g.Dir()+".src")
+		defer os.RemoveAll(work)
+		modfile, err := b.patched(ctx, g, work)
+		if err != nil {
+			return err
+		}
+		args = append(args, "-modfile="+modfile)
 	}
 	cmd := exec.CommandContext(ctx, "go", append(args, "-o", tmp+"/", "tool")...)
 	cmd.Dir = filepath.Join(b.Upstream, g.Dir())

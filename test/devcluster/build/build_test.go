@@ -15,12 +15,13 @@ func TestKey(t *testing.T) {
 	if again := key(base, "mod", "sum", "linux/amd64"); again != reference {
 		t.Errorf("the same input gives %s and %s", reference, again)
 	}
-	stamped, tagged, cgo, renamed, more := base, base, base, base, base
+	stamped, tagged, cgo, renamed, more, patched := base, base, base, base, base, base
 	stamped.stamps = []string{"a=c"}
 	tagged.tags = []string{"seccomp"}
 	cgo.cgo = true
 	renamed.rename = map[string]string{"server": "etcd"}
 	more.Binaries = []string{"etcd", "etcdctl"}
+	patched.patches = []patch{{module: "m", file: "f.go", old: "1", new: "2"}}
 	for name, other := range map[string]string{
 		"go.mod":     key(base, "mod2", "sum", "linux/amd64"),
 		"go.sum":     key(base, "mod", "sum2", "linux/amd64"),
@@ -31,6 +32,7 @@ func TestKey(t *testing.T) {
 		"cgo":        key(cgo, "mod", "sum", "linux/amd64"),
 		"names":      key(renamed, "mod", "sum", "linux/amd64"),
 		"more tools": key(more, "mod", "sum", "linux/amd64"),
+		"patches":    key(patched, "mod", "sum", "linux/amd64"),
 	} {
 		if other == reference {
 			t.Errorf("a change of %s does not change the key", name)

@@ -23,6 +23,8 @@ const (
 	CNIPluginsVersion   = "v1.9.0"
 	KonnectivityVersion = "v0.36.0"
 	HelmVersion         = "v3.21.4"
+	// GVisorVersion is a commit of gVisor's branch "go", the one that go build can build.
+	GVisorVersion = "v0.0.0-20260905035102-160fafc42237"
 )
 
 // kubernetesVersions are the versions that have a module under upstream/.
@@ -47,6 +49,8 @@ type Group struct {
 	// rename maps the name that go build gives a binary to the name under
 	// which upstream ships it.
 	rename map[string]string
+	// patches change upstream's source before the build.
+	patches []patch
 	// needs are host tools and libraries that the build cannot do without.
 	needs []hostNeed
 }
@@ -104,6 +108,18 @@ func Catalogue(kubernetesVersion string) ([]Group, error) {
 			Name: "konnectivity", Version: KonnectivityVersion,
 			Binaries: []string{"proxy-agent", "proxy-server"},
 			rename:   map[string]string{"agent": "proxy-agent", "server": "proxy-server"},
+		},
+		{
+			Name: "gvisor", Version: GVisorVersion,
+			Binaries: []string{"containerd-shim-runsc-v1", "runsc"},
+			rename:   map[string]string{"shim": "containerd-shim-runsc-v1"},
+			stamps:   []string{"gvisor.dev/gvisor/runsc/version.version=" + GVisorVersion},
+			// Upstream's shim protects itself from the OOM killer, and ends if it may not:
+			// that takes CAP_SYS_RESOURCE, which not every machine of the tests has.
+			patches: []patch{{
+				module: "gvisor.dev/gvisor", file: "pkg/shim/v1/manager.go",
+				old: "oomScoreMax = -999", new: "oomScoreMax = 0",
+			}},
 		},
 		{
 			Name: "helm", Version: HelmVersion,

@@ -29,9 +29,13 @@ var templates embed.FS
 // provisionerUser is the user name of the storage provisioner.
 const provisionerUser = "teapot-devcluster:storage"
 
+// policyUser is the user name of what enforces network policies.
+const policyUser = "teapot-devcluster:netpolicy"
+
 // templateFiles maps each template to its place in the state directory.
 var templateFiles = map[string]string{
 	"containerd.toml": "config/containerd.toml",
+	"runsc.toml":      "config/runsc.toml",
 	"cni.conflist":    "cni/net.d/10-teapot-devcluster.conflist",
 	"kubelet.yaml":    "config/kubelet.yaml",
 	"kube-proxy.yaml": "config/kube-proxy.yaml",
@@ -44,6 +48,7 @@ var templateFiles = map[string]string{
 // values are what templates refer to.
 type values struct {
 	Dir, Containerd, Shim, Runc, CNIBin string
+	RunscShim, Runsc                    string
 	PauseImage, CoreDNSImage            string
 	CgroupDriver, CgroupRoot            string
 	SystemdCgroup, FailCgroupV1         bool
@@ -51,6 +56,7 @@ type values struct {
 	NodeName, DNSIP, PodCIDR, Gateway   string
 	CNINetwork                          string
 	ProvisionerName, ProvisionerUser    string
+	PolicyUser                          string
 }
 
 // writeConfig writes the configuration files of all parts.
@@ -62,6 +68,7 @@ func (c *Cluster) writeConfig() error {
 	v := values{
 		Dir: string(c.Dir), Containerd: c.Dir.ContainerdSocket(),
 		Shim: c.bin("containerd-shim-runc-v2"), Runc: c.bin("runc"), CNIBin: c.bins["cni-plugins"],
+		RunscShim: c.bin("containerd-shim-runsc-v1"), Runsc: c.bin("runsc"),
 		PauseImage: imageset.PauseImage, CoreDNSImage: imageset.CoreDNSImage(build.CoreDNSVersion),
 		CgroupDriver: c.host.CgroupDriver(), CgroupRoot: c.host.CgroupRoot(c.Dir.Name()),
 		SystemdCgroup: c.host.SystemdCgroup(), FailCgroupV1: c.host.FailCgroupV1(),
@@ -70,6 +77,7 @@ func (c *Cluster) writeConfig() error {
 		RestrictOOM: true,
 		NodeName:    NodeName, CNINetwork: c.Dir.Name(), DNSIP: dnsIP, PodCIDR: nodenet.PodCIDR, Gateway: nodenet.Gateway,
 		ProvisionerName: storage.ProvisionerName, ProvisionerUser: provisionerUser,
+		PolicyUser: policyUser,
 	}
 	for name, path := range templateFiles {
 		var out bytes.Buffer
@@ -148,6 +156,7 @@ func (c *Cluster) writePKI() error {
 		"kube-scheduler":          {CommonName: "system:kube-scheduler"},
 		"kube-proxy":              {CommonName: "system:kube-proxy"},
 		"storage":                 {CommonName: provisionerUser},
+		"netpolicy":               {CommonName: policyUser},
 	} {
 		if err := c.writeKubeconfig(ca, c.Dir.Path("config", file+".kubeconfig"), inside, id, ""); err != nil {
 			return err
