@@ -85,8 +85,11 @@ func Refusal(status appsv1.DeploymentStatus) (Problem, bool) {
 // Versions are the Kubernetes versions that run while one follows another, from the older to
 // the newer, with the number of replicas of each. was is empty before the first is there.
 func Versions(was, wanted string, replicas, updated int32) []clusterv1.StatusVersion {
+	if was == wanted {
+		updated = replicas // whatever is rolled out, it is not a version
+	}
 	var versions []clusterv1.StatusVersion
-	if was != "" && was != wanted && replicas > updated {
+	if was != "" && replicas > updated {
 		versions = append(versions, clusterv1.StatusVersion{Version: was, Replicas: replicas - updated})
 	}
 	if was != "" && updated > 0 {

@@ -1,6 +1,7 @@
 package controlplane
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
 )
@@ -106,6 +108,33 @@ func TestEtcdQuorum(t *testing.T) {
 		if got := EtcdQuorum(members); got != want {
 			t.Errorf("quorum of %d members is %d, want %d", members, got, want)
 		}
+	}
+}
+
+func TestVersions(t *testing.T) {
+	version := func(name string, replicas int32) clusterv1.StatusVersion {
+		return clusterv1.StatusVersion{Version: name, Replicas: replicas}
+	}
+	const older, newer = "v1.36.9", "v1.36.10"
+	tests := map[string]struct {
+		was, wanted       string
+		replicas, updated int32
+		want              []clusterv1.StatusVersion
+	}{
+		"the first is not there yet":      {wanted: newer, replicas: 1, updated: 1},
+		"at rest":                         {was: newer, wanted: newer, replicas: 3, updated: 3, want: []clusterv1.StatusVersion{version(newer, 3)}},
+		"something else is rolled out":    {was: newer, wanted: newer, replicas: 4, updated: 1, want: []clusterv1.StatusVersion{version(newer, 4)}},
+		"a version is about to roll out":  {was: older, wanted: newer, replicas: 3, want: []clusterv1.StatusVersion{version(older, 3)}},
+		"a version is rolled out":         {was: older, wanted: newer, replicas: 4, updated: 2, want: []clusterv1.StatusVersion{version(older, 2), version(newer, 2)}},
+		"one is rolled back":              {was: newer, wanted: older, replicas: 4, updated: 1, want: []clusterv1.StatusVersion{version(older, 1), version(newer, 3)}},
+		"the last of the older ones left": {was: older, wanted: newer, replicas: 3, updated: 3, want: []clusterv1.StatusVersion{version(newer, 3)}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := Versions(test.was, test.wanted, test.replicas, test.updated); !slices.Equal(got, test.want) {
+				t.Errorf("got %v, want %v", got, test.want)
+			}
+		})
 	}
 }
 

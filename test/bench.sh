@@ -6,6 +6,8 @@ cd "$(dirname "$0")/.."
 
 devcluster_build
 tools_built
+KUBEBUILDER_ASSETS=$(bin/devcluster assets)
+export KUBEBUILDER_ASSETS
 teapot_into_devcluster
 mkdir -p bench
 go run ./test/bench -out bench/results.json ${BENCH_ARGS:-}

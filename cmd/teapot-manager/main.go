@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -32,11 +33,19 @@ func main() {
 	}
 }
 
+// heapGrowth is the manager's GOGC, in percent, unless the environment has another. What it
+// holds per tenant hardly changes, so a smaller heap costs few collections: with 300 idle
+// tenants 38 MiB less than with Go's default of 100, and no more CPU (docs/benchmarks.md).
+const heapGrowth = 50
+
 // run runs the controllers until the context ends.
 func run(ctx context.Context, args []string) error {
 	flags, err := parse(args)
 	if err != nil {
 		return err
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(heapGrowth)
 	}
 	logger := flags.logger()
 	ctrl.SetLogger(logger)

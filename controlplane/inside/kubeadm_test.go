@@ -96,6 +96,7 @@ func TestAccessRulesAreKubeadms(t *testing.T) {
 	if *update {
 		// The file was embedded before it was rewritten, and other golden files hold it.
 		recordedRBAC = recorded
+		recordedObjects = func() ([]unstructured.Unstructured, error) { return fromManifest(recorded) }
 	}
 }
 

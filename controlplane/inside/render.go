@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"fmt"
 	"slices"
+	"sync"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -18,6 +19,9 @@ import (
 //
 //go:embed rbac.yaml
 var recordedRBAC []byte
+
+// recordedObjects reads them once: it is most of the time of a rendering.
+var recordedObjects = sync.OnceValues(func() ([]unstructured.Unstructured, error) { return fromManifest(recordedRBAC) })
 
 // Render returns every object that is wanted inside the tenant's cluster, always in the
 // same order, in which they can be applied. The namespaces default, kube-public and
@@ -44,9 +48,13 @@ func Render(in Input) ([]unstructured.Unstructured, error) {
 }
 
 func render(in Input) ([]unstructured.Unstructured, error) {
-	objects, err := fromManifest(recordedRBAC)
+	recorded, err := recordedObjects()
 	if err != nil {
 		return nil, err
+	}
+	objects := make([]unstructured.Unstructured, len(recorded))
+	for i := range recorded {
+		objects[i] = *recorded[i].DeepCopy()
 	}
 	config, err := kubeadmConfig(in)
 	if err != nil {
