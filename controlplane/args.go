@@ -20,7 +20,7 @@ func Issuer(dnsDomain string) string { return "https://kubernetes.default.svc." 
 func apiServerArgs(in Input) []string {
 	network := in.Spec.Network
 	issuer := Issuer(network.DNSDomain)
-	return []string{
+	args := []string{
 		"--allow-privileged=true",
 		// The agents' tokens are for konnectivity's audience; the first is the default.
 		fmt.Sprintf("--api-audiences=%s,%s", issuer, konnectivity.Audience),
@@ -61,6 +61,10 @@ func apiServerArgs(in Input) []string {
 		"--tls-cert-file=" + credential("apiserver.crt"),
 		"--tls-private-key-file=" + credential("apiserver.key"),
 	}
+	if usesOIDC(in) {
+		args = append(args, "--authentication-config="+credential(authenticationFile))
+	}
+	return args
 }
 
 // controllerManagerArgs are kubeadm's; the address is the pod's, since the kubelet

@@ -12,8 +12,8 @@ import (
 //
 // A flag is listed if it changes the tenant's own cluster alone: it names no file, address or
 // credential of the management side, cannot switch off what keeps tenants apart, and what it
-// can make a component consume is bounded by that component's resources. The URL of an OIDC
-// issuer is dialled through konnectivity, from the tenant's network.
+// can make a component consume is bounded by that component's resources. An OIDC issuer is
+// dialled through konnectivity, from the tenant's network (see oidcPrefix).
 var TenantExtraArgs = map[string][]string{
 	"apiServer": {
 		"default-not-ready-toleration-seconds", "default-unreachable-toleration-seconds",
@@ -21,7 +21,7 @@ var TenantExtraArgs = map[string][]string{
 		"goaway-chance", "max-mutating-requests-inflight", "max-requests-inflight",
 		"min-request-timeout",
 		"oidc-client-id", "oidc-groups-claim", "oidc-groups-prefix", "oidc-issuer-url",
-		"oidc-required-claim", "oidc-signing-algs", "oidc-username-claim", "oidc-username-prefix",
+		"oidc-required-claim", "oidc-username-claim", "oidc-username-prefix",
 		"request-timeout", "runtime-config", "service-account-extend-token-expiration",
 		"service-account-max-token-expiration", "tls-cipher-suites", "tls-min-version",
 	},

@@ -48,7 +48,7 @@ func Deployment(in Input) (*appsv1.Deployment, error) {
 	pod := podSpec(in, ControlPlaneName)
 	if in.Konnectivity() {
 		pod.InitContainers = append(pod.InitContainers, konnectivityContainer(in, images.KonnectivityServer))
-		pod.Volumes = append(pod.Volumes, filesVolume(ContainerKonnectivityServer))
+		pod.Volumes = append(pod.Volumes, filesVolume(in, ContainerKonnectivityServer))
 	}
 	pod.InitContainers = append(pod.InitContainers, apiServerContainer(in, images.APIServer))
 	pod.Containers = []corev1.Container{
@@ -56,7 +56,7 @@ func Deployment(in Input) (*appsv1.Deployment, error) {
 		schedulerContainer(in, images.Scheduler),
 	}
 	pod.Volumes = append(pod.Volumes,
-		filesVolume(ContainerAPIServer), filesVolume(ContainerControllerManager), filesVolume(ContainerScheduler))
+		filesVolume(in, ContainerAPIServer), filesVolume(in, ContainerControllerManager), filesVolume(in, ContainerScheduler))
 	hash, err := in.Credentials.restartHash(in)
 	if err != nil {
 		return nil, err
@@ -176,9 +176,9 @@ func secretVolume(name, secret string) corev1.Volume {
 }
 
 // filesVolume holds a container's own files of the pod's Secret.
-func filesVolume(container string) corev1.Volume {
+func filesVolume(in Input, container string) corev1.Volume {
 	volume := secretVolume(container, ControlPlaneName)
-	for _, file := range filesOf(container) {
+	for _, file := range filesOf(in, container) {
 		volume.Secret.Items = append(volume.Secret.Items, corev1.KeyToPath{Key: file, Path: file})
 	}
 	return volume
@@ -246,7 +246,7 @@ func konnectivityContainer(in Input, image string) corev1.Container {
 }
 
 func apiServerContainer(in Input, image string) corev1.Container {
-	c := container(ContainerAPIServer, image, command("kube-apiserver", apiServerArgs(in), in.Spec.Components.APIServer),
+	c := container(ContainerAPIServer, image, command("kube-apiserver", apiServerArgs(in), teapotv1.ComponentSpec{ExtraArgs: withoutOIDC(in.Spec.Components.APIServer.ExtraArgs)}),
 		resources(requests("40m", "256Mi"), in.Spec.Components.APIServer))
 	c.RestartPolicy = ptr.To(corev1.ContainerRestartPolicyAlways)
 	c.Ports = []corev1.ContainerPort{{Name: "https", ContainerPort: PortAPIServer, Protocol: corev1.ProtocolTCP}}

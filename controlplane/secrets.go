@@ -37,12 +37,12 @@ const (
 
 // filesOf says which files each container sees. One Secret for the pod is what the kubelet
 // fetches; a volume of its own for each container is what keeps the files apart.
-func filesOf(container string) []string {
+func filesOf(in Input, container string) []string {
 	switch container {
 	case ContainerKonnectivityServer:
 		return []string{"konnectivity-server.crt", "konnectivity-server.key", konnectivityServerConf}
 	case ContainerAPIServer:
-		return []string{
+		files := []string{
 			"ca.crt", "front-proxy-ca.crt", "etcd-ca.crt", "sa.pub", "sa.key",
 			"apiserver.crt", "apiserver.key",
 			"apiserver-kubelet-client.crt", "apiserver-kubelet-client.key",
@@ -50,6 +50,10 @@ func filesOf(container string) []string {
 			"front-proxy-client.crt", "front-proxy-client.key",
 			egressFile,
 		}
+		if usesOIDC(in) {
+			files = append(files, authenticationFile)
+		}
+		return files
 	case ContainerControllerManager:
 		return []string{"ca.crt", "ca.key", "front-proxy-ca.crt", "sa.key", controllerManagerConf}
 	case ContainerScheduler:
@@ -75,6 +79,13 @@ func credentialSecrets(in Input) ([]*corev1.Secret, error) {
 		"sa.pub":             authorities.ServiceAccount.Cert,
 		"sa.key":             authorities.ServiceAccount.Key,
 		egressFile:           egress,
+	}
+	authentication, err := authenticationConfiguration(in)
+	if err != nil {
+		return nil, err
+	}
+	if authentication != nil {
+		pod[authenticationFile] = authentication
 	}
 	etcd := map[string][]byte{"etcd-ca.crt": authorities.Etcd.Cert}
 	data := map[string]map[string][]byte{ControlPlaneName: pod, EtcdName: etcd}

@@ -53,6 +53,7 @@ type TenantControlPlaneList struct {
 // TenantControlPlaneSpec is what is wanted of a control plane.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.endpoint) || !has(self.endpoint.konnectivityPort) || !has(self.addons) || !has(self.addons.konnectivity) || !has(self.addons.konnectivity.enabled) || self.addons.konnectivity.enabled",fieldPath=".endpoint.konnectivityPort",message="has no meaning without konnectivity; leave it out, or set spec.addons.konnectivity.enabled to true"
+// +kubebuilder:validation:XValidation:rule="!has(self.endpoint) || !has(self.endpoint.host) || !isIP(self.endpoint.host) || !has(self.network) || !has(self.network.serviceCIDR) || !isCIDR(self.network.serviceCIDR.split(',')[0]) || ip(self.endpoint.host).family() == cidr(self.network.serviceCIDR.split(',')[0]).ip().family()",fieldPath=".endpoint.host",message="must be of the address family of spec.network.serviceCIDR, of its first range if it has two, since pods inside dial it; give an address of that family, or a DNS name"
 type TenantControlPlaneSpec struct {
 	// version is the Kubernetes version of the control plane, with a leading v, for
 	// example v1.36.3. This Teapot runs v1.35 and v1.36.
@@ -174,7 +175,7 @@ type EndpointSpec struct {
 	// the load balancer gives.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:XValidation:rule="isIP(self) || (self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$') && !self.matches('^[0-9.]+$'))",message="must be an IP address or a DNS name in lower case, without scheme and port; the port is spec.endpoint.port"
+	// +kubebuilder:validation:XValidation:rule="isIP(self) || (self.matches('^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?([.][a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*$') && !self.matches('^[0-9.]+$'))",message="must be an IP address or a DNS name in lower case with labels of at most 63 characters, without scheme and port; the port is spec.endpoint.port"
 	// +kubebuilder:validation:XValidation:rule="!isIP(self) || ip(self).isGlobalUnicast()",message="must be an address that machines can dial, not an unspecified, loopback, link-local or multicast one"
 	Host string `json:"host,omitempty"`
 
@@ -198,7 +199,7 @@ type EndpointSpec struct {
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=32
 	// +kubebuilder:validation:items:MaxLength=253
-	// +kubebuilder:validation:XValidation:rule="self.all(n, isIP(n) || (n.matches('^([*][.])?[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$') && !n.matches('^[0-9.]+$')))",message="each must be an IP address or a DNS name in lower case, without scheme and port; a name may begin with '*.'"
+	// +kubebuilder:validation:XValidation:rule="self.all(n, isIP(n) || (n.matches('^([*][.])?[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?([.][a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*$') && !n.matches('^[0-9.]+$')))",message="each must be an IP address or a DNS name in lower case with labels of at most 63 characters, without scheme and port; a name may begin with '*.'"
 	SubjectAltNames []string `json:"subjectAltNames,omitempty"`
 }
 
@@ -213,7 +214,7 @@ type NetworkSpec struct {
 	// separated by a comma.
 	// +optional
 	// +kubebuilder:default="10.96.0.0/16"
-	// +kubebuilder:validation:MaxLength=87
+	// +kubebuilder:validation:MaxLength=62
 	// +kubebuilder:validation:XValidation:rule="self.split(',').all(c, isCIDR(c) && cidr(c).masked() == cidr(c))",message="must be a range of addresses without bits after its prefix, for example 10.96.0.0/16, or two for dual stack, for example 10.96.0.0/16,fd00:96::/112"
 	// +kubebuilder:validation:XValidation:rule="!self.split(',').all(c, isCIDR(c)) || self.split(',').size() == 1 || (self.split(',').size() == 2 && cidr(self.split(',')[0]).ip().family() != cidr(self.split(',')[1]).ip().family())",message="must be one range, or one of IPv4 and one of IPv6; leave out what is too much"
 	// +kubebuilder:validation:XValidation:rule="self.split(',').all(c, !isCIDR(c) || cidr(c).ip().isGlobalUnicast())",message="must not be a range of unspecified, loopback, link-local or multicast addresses; choose a private range, for example 10.96.0.0/16"
@@ -224,9 +225,8 @@ type NetworkSpec struct {
 	// by a comma; each machine gets a /24 (IPv4) or /64 (IPv6) of each.
 	// +optional
 	// +kubebuilder:default="10.244.0.0/16"
-	// +kubebuilder:validation:MaxLength=87
+	// +kubebuilder:validation:MaxLength=62
 	// +kubebuilder:validation:XValidation:rule="self.split(',').all(c, isCIDR(c) && cidr(c).masked() == cidr(c))",message="must be a range of addresses without bits after its prefix, for example 10.244.0.0/16, or two for dual stack, for example 10.244.0.0/16,fd00:244::/56"
-	// +kubebuilder:validation:XValidation:rule="!self.split(',').all(c, isCIDR(c)) || self.split(',').size() == 1 || (self.split(',').size() == 2 && cidr(self.split(',')[0]).ip().family() != cidr(self.split(',')[1]).ip().family())",message="must be one range, or one of IPv4 and one of IPv6; leave out what is too much"
 	// +kubebuilder:validation:XValidation:rule="self.split(',').all(c, !isCIDR(c) || cidr(c).ip().isGlobalUnicast())",message="must not be a range of unspecified, loopback, link-local or multicast addresses; choose a private range, for example 10.244.0.0/16"
 	// +kubebuilder:validation:XValidation:rule="self.split(',').all(c, !isCIDR(c) || (cidr(c).ip().family() == 4 ? cidr(c).prefixLength() >= 8 && cidr(c).prefixLength() <= 22 : cidr(c).prefixLength() >= 48 && cidr(c).prefixLength() <= 62))",message="must be between /8 and /22 (IPv4) or between /48 and /62 (IPv6), so that there is a /24 or /64 for at least four machines"
 	PodCIDR string `json:"podCIDR,omitempty"`
@@ -288,7 +288,8 @@ type EtcdSpec struct {
 
 // ComponentsSpec holds settings of the single components.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.apiServer) || !has(self.apiServer.extraArgs) || !self.apiServer.extraArgs.exists(a, a.name in ['advertise-address', 'allow-privileged', 'anonymous-auth', 'api-audiences', 'authorization-mode', 'bind-address', 'client-ca-file', 'egress-selector-config-file', 'enable-admission-plugins', 'enable-bootstrap-token-auth', 'endpoint-reconciler-type', 'etcd-cafile', 'etcd-certfile', 'etcd-keyfile', 'etcd-servers', 'kubelet-client-certificate', 'kubelet-client-key', 'kubelet-preferred-address-types', 'profiling', 'proxy-client-cert-file', 'proxy-client-key-file', 'requestheader-allowed-names', 'requestheader-client-ca-file', 'requestheader-extra-headers-prefix', 'requestheader-group-headers', 'requestheader-username-headers', 'secure-port', 'service-account-issuer', 'service-account-key-file', 'service-account-signing-key-file', 'service-cluster-ip-range', 'shutdown-delay-duration', 'tls-cert-file', 'tls-private-key-file'])",fieldPath=".apiServer.extraArgs",message="must not name a flag that Teapot sets or relies on; leave it out (docs/operations.md, Extra arguments, lists them)"
+// +kubebuilder:validation:XValidation:rule="!has(self.apiServer) || !has(self.apiServer.extraArgs) || !self.apiServer.extraArgs.exists(a, a.name in ['advertise-address', 'allow-privileged', 'anonymous-auth', 'api-audiences', 'authentication-config', 'authorization-mode', 'bind-address', 'client-ca-file', 'egress-selector-config-file', 'enable-admission-plugins', 'enable-bootstrap-token-auth', 'endpoint-reconciler-type', 'etcd-cafile', 'etcd-certfile', 'etcd-keyfile', 'etcd-servers', 'kubelet-client-certificate', 'kubelet-client-key', 'kubelet-preferred-address-types', 'oidc-ca-file', 'oidc-signing-algs', 'profiling', 'proxy-client-cert-file', 'proxy-client-key-file', 'requestheader-allowed-names', 'requestheader-client-ca-file', 'requestheader-extra-headers-prefix', 'requestheader-group-headers', 'requestheader-username-headers', 'secure-port', 'service-account-issuer', 'service-account-key-file', 'service-account-signing-key-file', 'service-cluster-ip-range', 'shutdown-delay-duration', 'shutdown-watch-termination-grace-period', 'tls-cert-file', 'tls-private-key-file'])",fieldPath=".apiServer.extraArgs",message="must not name a flag that Teapot sets or relies on; leave it out (docs/operations.md, Extra arguments, lists them)"
+// +kubebuilder:validation:XValidation:rule="!has(self.apiServer) || !has(self.apiServer.extraArgs) || !self.apiServer.extraArgs.exists(a, a.name.startsWith('oidc-')) || (self.apiServer.extraArgs.exists(a, a.name == 'oidc-issuer-url' && a.value.startsWith('https://')) && self.apiServer.extraArgs.exists(a, a.name == 'oidc-client-id' && a.value.size() > 0))",fieldPath=".apiServer.extraArgs",message="flags that begin with oidc- need both oidc-issuer-url, beginning with https://, and oidc-client-id; add what is missing"
 // +kubebuilder:validation:XValidation:rule="!has(self.controllerManager) || !has(self.controllerManager.extraArgs) || !self.controllerManager.extraArgs.exists(a, a.name in ['allocate-node-cidrs', 'authentication-kubeconfig', 'authorization-kubeconfig', 'bind-address', 'client-ca-file', 'cluster-cidr', 'cluster-name', 'cluster-signing-cert-file', 'cluster-signing-key-file', 'controllers', 'kubeconfig', 'leader-elect', 'profiling', 'requestheader-client-ca-file', 'root-ca-file', 'secure-port', 'service-account-private-key-file', 'service-cluster-ip-range', 'use-service-account-credentials'])",fieldPath=".controllerManager.extraArgs",message="must not name a flag that Teapot sets or relies on; leave it out (docs/operations.md, Extra arguments, lists them)"
 // +kubebuilder:validation:XValidation:rule="!has(self.scheduler) || !has(self.scheduler.extraArgs) || !self.scheduler.extraArgs.exists(a, a.name in ['authentication-kubeconfig', 'authorization-kubeconfig', 'bind-address', 'kubeconfig', 'leader-elect', 'profiling', 'secure-port'])",fieldPath=".scheduler.extraArgs",message="must not name a flag that Teapot sets or relies on; leave it out (docs/operations.md, Extra arguments, lists them)"
 // +kubebuilder:validation:XValidation:rule="!has(self.etcd) || !has(self.etcd.extraArgs) || !self.etcd.extraArgs.exists(a, a.name in ['advertise-client-urls', 'cert-file', 'client-cert-auth', 'data-dir', 'election-timeout', 'feature-gates', 'force-new-cluster', 'heartbeat-interval', 'initial-advertise-peer-urls', 'initial-cluster', 'initial-cluster-state', 'initial-cluster-token', 'key-file', 'listen-client-urls', 'listen-metrics-urls', 'listen-peer-urls', 'name', 'peer-cert-file', 'peer-client-cert-auth', 'peer-key-file', 'peer-skip-client-san-verification', 'peer-trusted-ca-file', 'snapshot-count', 'trusted-ca-file', 'unsafe-no-fsync', 'wal-dir', 'watch-progress-notify-interval'])",fieldPath=".etcd.extraArgs",message="must not name a flag that Teapot sets or relies on; leave it out (docs/operations.md, Extra arguments, lists them)"
@@ -347,7 +348,7 @@ type SchedulingSpec struct {
 	// nodeSelector are labels that a node must have.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=8
-	// +kubebuilder:validation:XValidation:rule="self.all(k, k.size() <= 317 && k.matches('^[A-Za-z0-9][-A-Za-z0-9_./]*$'))",message="keys must be those of labels, for example node-role.example.com/tenants"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k.indexOf('/') <= 253 && k.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="keys must be those of labels, for example node-role.example.com/tenants"
 	NodeSelector map[string]LabelValue `json:"nodeSelector,omitempty"`
 
 	// tolerations are taints of nodes that the pods tolerate.
@@ -362,7 +363,7 @@ type SchedulingSpec struct {
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=4
 	// +kubebuilder:validation:items:MaxLength=317
-	// +kubebuilder:validation:XValidation:rule="self.all(k, k.matches('^[A-Za-z0-9][-A-Za-z0-9_./]*$'))",message="each must be the key of a label of nodes, for example topology.kubernetes.io/zone"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k.indexOf('/') <= 253 && k.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="each must be the key of a label of nodes, for example topology.kubernetes.io/zone"
 	TopologyKeys []string `json:"topologyKeys,omitempty"`
 
 	// priorityClassName is the PriorityClass of the pods.
@@ -414,13 +415,12 @@ type LabelValue string
 //
 // +kubebuilder:validation:XValidation:rule="has(self.key) || has(self.operator) && self.operator == 'Exists'",fieldPath=".operator",message="must be Exists in a toleration without key, which tolerates everything"
 // +kubebuilder:validation:XValidation:rule="!has(self.operator) || self.operator != 'Exists' || !has(self.value)",fieldPath=".value",message="must be left out with operator Exists; or use operator Equal"
-// +kubebuilder:validation:XValidation:rule="!has(self.tolerationSeconds) || has(self.effect) && self.effect == 'NoExecute'",fieldPath=".tolerationSeconds",message="needs effect NoExecute"
+// +kubebuilder:validation:XValidation:rule="!has(self.tolerationSeconds) || has(self.effect) && self.effect == 'NoExecute'",fieldPath=".tolerationSeconds",message="needs effect NoExecute; set it, or leave tolerationSeconds out"
 type Toleration struct {
 	// key is that of the taint; left out it means all.
 	// +optional
-	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=317
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9][-A-Za-z0-9_./]*$')",message="must be the key of a taint, for example node-role.example.com/tenants"
+	// +kubebuilder:validation:XValidation:rule="self.indexOf('/') <= 253 && self.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$')",message="must be the key of a taint, for example node-role.example.com/tenants"
 	Key string `json:"key,omitempty"`
 	// operator compares the value: Equal (default), or Exists for any value.
 	// +optional

@@ -55,6 +55,7 @@ type TenantControlPlaneTemplateResource struct {
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.endpoint) || !has(self.endpoint.konnectivityPort) || !has(self.addons) || !has(self.addons.konnectivity) || !has(self.addons.konnectivity.enabled) || self.addons.konnectivity.enabled",fieldPath=".endpoint.konnectivityPort",message="has no meaning without konnectivity; leave it out, or set spec.addons.konnectivity.enabled to true"
 // +kubebuilder:validation:XValidation:rule="!has(self.datastore) || !has(self.datastore.adoptFrom)",fieldPath=".datastore.adoptFrom",message="cannot be set in a template, since data is adopted by one control plane; leave it out"
+// +kubebuilder:validation:XValidation:rule="!has(self.endpoint) || !has(self.endpoint.host) || !isIP(self.endpoint.host) || !has(self.network) || !has(self.network.serviceCIDR) || !isCIDR(self.network.serviceCIDR.split(',')[0]) || ip(self.endpoint.host).family() == cidr(self.network.serviceCIDR.split(',')[0]).ip().family()",fieldPath=".endpoint.host",message="must be of the address family of spec.network.serviceCIDR, of its first range if it has two, since pods inside dial it; give an address of that family, or a DNS name"
 type TenantControlPlaneTemplateResourceSpec struct {
 	// endpoint is how the tenant's machines and users reach the API.
 	// +optional

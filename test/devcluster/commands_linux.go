@@ -12,6 +12,7 @@ import (
 	"github.com/teapot-cloud/teapot/test/devcluster/cluster"
 	"github.com/teapot-cloud/teapot/test/devcluster/forward"
 	"github.com/teapot-cloud/teapot/test/devcluster/netdial"
+	"github.com/teapot-cloud/teapot/test/devcluster/netpolicy"
 	"github.com/teapot-cloud/teapot/test/devcluster/nodenet"
 	"github.com/teapot-cloud/teapot/test/devcluster/state"
 	"github.com/teapot-cloud/teapot/test/devcluster/storage"
@@ -162,6 +163,20 @@ func runStorageCommand() *cobra.Command {
 			}
 			config.QPS, config.Burst = 100, 200
 			return storage.Run(cmd.Context(), config, args[1])
+		},
+	}
+}
+
+// runNetworkPoliciesCommand is the process that enforces network policies.
+func runNetworkPoliciesCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "run-network-policies KUBECONFIG NETWORK", Hidden: true, Args: cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			config, err := clientcmd.BuildConfigFromFlags("", args[0])
+			if err != nil {
+				return fmt.Errorf("reading %s: %w", args[0], err)
+			}
+			return netpolicy.Run(cmd.Context(), config, args[1])
 		},
 	}
 }

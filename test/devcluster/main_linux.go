@@ -56,7 +56,7 @@ to the API server.`,
 		upCommand(&dir), downCommand(&dir), statusCommand(&dir), kubeconfigCommand(&dir),
 		loadImageCommand(&dir), forwardCommand(&dir),
 		buildCommand(), binCommand(), assetsCommand(),
-		runForwarderCommand(), runStorageCommand(),
+		runForwarderCommand(), runStorageCommand(), runNetworkPoliciesCommand(),
 	)
 	return root
 }

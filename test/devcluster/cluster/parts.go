@@ -38,13 +38,14 @@ type part struct {
 const (
 	forwarderPart = "forwarder"
 	storagePart   = "storage-provisioner"
+	policyPart    = "network-policies"
 )
 
 // partNames is the order in which parts are started; they are stopped in
 // reverse.
 var partNames = []string{
 	"etcd", "containerd", "kube-apiserver", forwarderPart,
-	"kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", storagePart,
+	"kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", storagePart, policyPart,
 }
 
 // parts describes all processes, in the order of partNames.
@@ -133,6 +134,7 @@ func (c *Cluster) parts() []part {
 		{name: storagePart, version: kube, args: []string{
 			self, "run-storage-provisioner", config("storage.kubeconfig"), c.Dir.Volumes(),
 		}},
+		{name: policyPart, version: kube, args: []string{self, "run-network-policies", config("netpolicy.kubeconfig"), c.Dir.Name()}},
 	}
 }
 

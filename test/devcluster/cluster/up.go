@@ -20,6 +20,7 @@ import (
 
 	"github.com/teapot-cloud/teapot/test/devcluster/build"
 	"github.com/teapot-cloud/teapot/test/devcluster/imageset"
+	"github.com/teapot-cloud/teapot/test/devcluster/netpolicy"
 	"github.com/teapot-cloud/teapot/test/devcluster/nodenet"
 	"github.com/teapot-cloud/teapot/test/devcluster/proc"
 	"github.com/teapot-cloud/teapot/test/devcluster/state"
@@ -231,8 +232,8 @@ func (c *Cluster) applyAddons(ctx context.Context) error {
 	})
 }
 
-// Ready returns nil if the node is Ready, CoreDNS serves and there is a default
-// StorageClass, or else an error that says what is missing.
+// Ready returns nil if the node is Ready, CoreDNS serves, network policies are
+// enforced and there is a default StorageClass, or else an error that says what is missing.
 func (c *Cluster) Ready(ctx context.Context) error {
 	client, err := c.client()
 	if err != nil {
@@ -257,6 +258,9 @@ func (c *Cluster) Ready(ctx context.Context) error {
 	}
 	dialCtx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
+	if err := c.dialable(netpolicy.HealthAddress)(dialCtx); err != nil {
+		return fmt.Errorf("network policies are not enforced yet: %w", err)
+	}
 	if err := c.dialable(net.JoinHostPort(dnsIP, "53"))(dialCtx); err != nil {
 		return fmt.Errorf("CoreDNS does not answer at its Service's address: %w", err)
 	}

@@ -1,0 +1,193 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"k8s.io/utils/ptr"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
+	"github.com/teapot-cloud/teapot/controlplane"
+)
+
+// TestClusterAPI gives the management cluster the kind Cluster while Teapot runs, and a Cluster
+// a control plane. Cluster API's own controllers do not run: what they do to a control plane
+// (own it, pause it, delete it) the test does.
+func TestClusterAPI(t *testing.T) {
+	installClusters(t)
+	namespace := tenantNamespace(t)
+	cluster := &clusterv1.Cluster{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "fleet"}}
+	cluster.Spec.ControlPlaneRef = clusterv1.ContractVersionedObjectReference{APIGroup: teapotv1.GroupVersion.Group, Kind: "TenantControlPlane", Name: "piloted"}
+	eventually(t, 30*time.Second, "Clusters to be served", func(ctx context.Context) error { return management.Create(ctx, cluster) })
+	tcp := newControlPlane(t, namespace, "piloted", func(tcp *teapotv1.TenantControlPlane) {
+		tcp.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(cluster, clusterv1.GroupVersion.WithKind(clusterv1.ClusterKind))}
+	})
+	becomes(t, tcp, metav1.ConditionTrue, readyWithin)
+
+	t.Run("the contract's fields appear", func(t *testing.T) { contractIsKept(t, tcp, cluster.Name) })
+	t.Run("a pause is honoured and released", func(t *testing.T) { pauseIsHonoured(t, tcp, cluster) })
+	t.Run("the control plane goes with its Cluster", func(t *testing.T) {
+		if err := management.Delete(t.Context(), cluster); err != nil {
+			t.Fatal(err)
+		}
+		gone(t, tcp, deletedWithin)
+	})
+}
+
+// installClusters makes the CustomResourceDefinition from the module of Cluster API that
+// Teapot is built with, and removes it, and all Clusters with it, at the end.
+func installClusters(t *testing.T) {
+	t.Helper()
+	const module = "sigs.k8s.io/cluster-api"
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}", module).Output()
+	if err != nil {
+		t.Fatalf("finding module %s: %v", module, err)
+	}
+	file, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(out)), "core/config/crd/bases/cluster.x-k8s.io_clusters.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	crd := &apiextensionsv1.CustomResourceDefinition{}
+	if err := yaml.Unmarshal(file, crd); err != nil {
+		t.Fatal(err)
+	}
+	scheme := runtime.NewScheme()
+	utilruntime.Must(apiextensionsv1.AddToScheme(scheme))
+	definitions, err := client.New(config, client.Options{Scheme: scheme})
+	if err != nil {
+		t.Fatal(err)
+	}
+	remove := func(ctx context.Context) error {
+		if err := definitions.Delete(ctx, crd); client.IgnoreNotFound(err) != nil {
+			return err
+		}
+		for {
+			err := definitions.Get(ctx, client.ObjectKeyFromObject(crd), &apiextensionsv1.CustomResourceDefinition{})
+			if apierrors.IsNotFound(err) {
+				return nil
+			}
+			if ctx.Err() != nil {
+				return errors.Join(fmt.Errorf("CustomResourceDefinition %s is still there", crd.Name), err)
+			}
+		}
+	}
+	if err := remove(t.Context()); err != nil { // what a killed run left
+		t.Fatal(err)
+	}
+	if err := definitions.Create(t.Context(), crd); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if err := remove(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// contractIsKept looks for what a control plane shows to Cluster API.
+// https://cluster-api.sigs.k8s.io/developer/providers/contracts/control-plane
+func contractIsKept(t *testing.T, tcp *teapotv1.TenantControlPlane, cluster string) {
+	eventually(t, 30*time.Second, "the replica counts", func(ctx context.Context) error {
+		if err := management.Get(ctx, client.ObjectKeyFromObject(tcp), tcp); err != nil {
+			return err
+		}
+		s := tcp.Status
+		if s.Replicas != 1 || s.ReadyReplicas != 1 || s.AvailableReplicas != 1 || s.UpToDateReplicas != 1 || s.Selector == "" || s.Version != tcp.Spec.Version ||
+			len(s.Versions) != 1 || s.Versions[0] != (clusterv1.StatusVersion{Version: tcp.Spec.Version, Replicas: 1}) {
+			return fmt.Errorf("status is %+v", s)
+		}
+		return nil
+	})
+	status := tcp.Status
+	if !ptr.Deref(status.Initialization.ControlPlaneInitialized, false) || !ptr.Deref(status.ExternalManagedControlPlane, false) {
+		t.Errorf("status is %+v", status)
+	}
+	if want := (clusterv1.APIEndpoint{Host: status.Endpoint.Host, Port: status.Endpoint.Port}); tcp.Spec.ControlPlaneEndpoint != want {
+		t.Errorf("spec.controlPlaneEndpoint is %v, want %v", tcp.Spec.ControlPlaneEndpoint, want)
+	}
+	if !meta.IsStatusConditionTrue(status.Conditions, teapotv1.AvailableCondition) || !meta.IsStatusConditionFalse(status.Conditions, teapotv1.PausedCondition) {
+		t.Errorf("conditions are %+v", status.Conditions)
+	}
+	for _, name := range []string{cluster + "-kubeconfig", cluster + "-ca"} {
+		secret := &corev1.Secret{}
+		if err := management.Get(t.Context(), client.ObjectKey{Namespace: tcp.Namespace, Name: name}, secret); err != nil {
+			t.Error(err)
+			continue
+		}
+		if secret.Type != clusterv1.ClusterSecretType || secret.Labels[clusterv1.ClusterNameLabel] != cluster {
+			t.Errorf("Secret %s is of type %s with labels %v", name, secret.Type, secret.Labels)
+		}
+	}
+}
+
+// pauseIsHonoured changes what is wanted and what is there while the Cluster is paused.
+func pauseIsHonoured(t *testing.T, tcp *teapotv1.TenantControlPlane, cluster *clusterv1.Cluster) {
+	pause := func(paused bool) {
+		patch := client.MergeFrom(cluster.DeepCopy())
+		cluster.Spec.Paused = &paused
+		if err := management.Patch(t.Context(), cluster, patch); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pause(true)
+	says(t, tcp, teapotv1.PausedCondition, metav1.ConditionTrue, teapotv1.ReasonClusterPaused, 30*time.Second, cluster.Name)
+
+	deployment := &appsv1.Deployment{}
+	key := client.ObjectKey{Namespace: tcp.Status.Namespace, Name: controlplane.ControlPlaneName}
+	if err := management.Get(t.Context(), key, deployment); err != nil {
+		t.Fatal(err)
+	}
+	patch := client.MergeFrom(deployment.DeepCopy())
+	deployment.Spec.MinReadySeconds = 1 // somebody works on it by hand, which is what a pause is for
+	if err := management.Patch(t.Context(), deployment, patch); err != nil {
+		t.Fatal(err)
+	}
+	edit(t, tcp, func(tcp *teapotv1.TenantControlPlane) { tcp.Spec.Replicas = ptr.To[int32](2) })
+	eventually(t, 30*time.Second, "the new spec to be seen", func(ctx context.Context) error {
+		if err := management.Get(ctx, client.ObjectKeyFromObject(tcp), tcp); err != nil {
+			return err
+		}
+		if tcp.Status.ObservedGeneration != tcp.Generation {
+			return fmt.Errorf("generation %d of %d is", tcp.Status.ObservedGeneration, tcp.Generation)
+		}
+		return nil
+	})
+	if err := management.Get(t.Context(), key, deployment); err != nil {
+		t.Fatal(err)
+	}
+	if *deployment.Spec.Replicas != 1 || deployment.Spec.MinReadySeconds != 1 {
+		t.Errorf("while paused, the Deployment was changed to %d replicas, minReadySeconds %d", *deployment.Spec.Replicas, deployment.Spec.MinReadySeconds)
+	}
+
+	pause(false)
+	says(t, tcp, teapotv1.PausedCondition, metav1.ConditionFalse, teapotv1.ReasonNotPaused, 30*time.Second)
+	eventually(t, 30*time.Second, "what was asked for while paused", func(ctx context.Context) error {
+		if err := management.Get(ctx, key, deployment); err != nil {
+			return err
+		}
+		if *deployment.Spec.Replicas != 2 || deployment.Spec.MinReadySeconds != 0 {
+			return fmt.Errorf("the Deployment has %d replicas, minReadySeconds %d", *deployment.Spec.Replicas, deployment.Spec.MinReadySeconds)
+		}
+		return nil
+	})
+}

@@ -1,0 +1,141 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	nodev1 "k8s.io/api/node/v1"
+	schedulingv1 "k8s.io/api/scheduling/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
+	"github.com/teapot-cloud/teapot/controlplane"
+)
+
+// TestWhatOnlyShowsLater asks for what no schema can refuse and the management cluster has not.
+// A condition and a warning must say in words what is missing and what to do. Then it is put
+// right, where a spec or the cluster can be, and the control plane comes up.
+func TestWhatOnlyShowsLater(t *testing.T) {
+	before, err := snapshot(t.Context(), t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Run("cases", func(t *testing.T) {
+		for name, test := range map[string]struct {
+			ask       func(*teapotv1.TenantControlPlane)
+			condition string
+			reason    string
+			words     []string
+			// waiting says that it is a problem only if it lasts.
+			waiting bool
+			// correct puts it right; nil if the control plane can only be deleted.
+			correct func(*testing.T, *teapotv1.TenantControlPlane)
+		}{
+			"runtime-class": {
+				ask:       func(tcp *teapotv1.TenantControlPlane) { tcp.Spec.RuntimeClassName = ptr.To("no-such-runtime") },
+				condition: teapotv1.DatastoreReadyCondition, reason: teapotv1.ReasonClassNotFound,
+				words: []string{"spec.runtimeClassName", `RuntimeClass "no-such-runtime"`, "name another"},
+				correct: func(t *testing.T, tcp *teapotv1.TenantControlPlane) {
+					edit(t, tcp, func(tcp *teapotv1.TenantControlPlane) { tcp.Spec.RuntimeClassName = nil })
+				},
+			},
+			"priority-class": {
+				ask:       func(tcp *teapotv1.TenantControlPlane) { tcp.Spec.Scheduling.PriorityClassName = "e2e-made-later" },
+				condition: teapotv1.DatastoreReadyCondition, reason: teapotv1.ReasonClassNotFound,
+				words: []string{"spec.scheduling.priorityClassName", `PriorityClass "e2e-made-later"`, "have it made"},
+				correct: func(t *testing.T, _ *teapotv1.TenantControlPlane) {
+					made(t, &schedulingv1.PriorityClass{ObjectMeta: metav1.ObjectMeta{Name: "e2e-made-later"}, Value: 1})
+				},
+			},
+			"storage-class": {
+				ask: func(tcp *teapotv1.TenantControlPlane) {
+					tcp.Spec.Datastore.Etcd.StorageClassName = ptr.To("no-such-storage")
+				},
+				condition: teapotv1.DatastoreReadyCondition, reason: teapotv1.ReasonClassNotFound,
+				words: []string{"spec.datastore.etcd.storageClassName", `StorageClass "no-such-storage"`, "have it made"},
+			},
+			"image-repository": {
+				ask:       func(tcp *teapotv1.TenantControlPlane) { tcp.Spec.ImageRepository = "registry.invalid/none" },
+				condition: teapotv1.DatastoreReadyCondition, reason: teapotv1.ReasonPodsFailing,
+				words: []string{"registry.invalid/none/etcd"},
+				correct: func(t *testing.T, tcp *teapotv1.TenantControlPlane) {
+					edit(t, tcp, func(tcp *teapotv1.TenantControlPlane) { tcp.Spec.ImageRepository = "" })
+				},
+			},
+			"load-balancer": {
+				ask:       func(tcp *teapotv1.TenantControlPlane) { tcp.Spec.Endpoint.Type = teapotv1.EndpointLoadBalancer },
+				condition: teapotv1.EndpointReadyCondition, reason: teapotv1.ReasonWaitingForLoadBalancer,
+				words:   []string{"no load balancer", "spec.endpoint.type NodePort"},
+				waiting: true,
+			},
+		} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				namespace := tenantNamespace(t)
+				tcp := newControlPlane(t, namespace, name, test.ask)
+				says(t, tcp, test.condition, metav1.ConditionFalse, test.reason, readyWithin, test.words...)
+				if test.waiting {
+					age(t, tcp, test.condition)
+				}
+				tells(t, tcp, test.reason, readyWithin, test.words...)
+				if test.correct != nil {
+					test.correct(t, tcp)
+					becomes(t, tcp, metav1.ConditionTrue, readyWithin)
+				}
+				if err := management.Delete(t.Context(), tcp); err != nil {
+					t.Fatal(err)
+				}
+				gone(t, tcp, deletedWithin)
+			})
+		}
+	})
+	eventually(t, deletedWithin, "nothing to be left", func(ctx context.Context) error { return nothingLeft(ctx, t, before) })
+}
+
+// age makes a condition one that holds for an hour, so that nobody has to wait for as long.
+func age(t *testing.T, tcp *teapotv1.TenantControlPlane, kind string) {
+	t.Helper()
+	patch := client.MergeFrom(tcp.DeepCopy())
+	meta.FindStatusCondition(tcp.Status.Conditions, kind).LastTransitionTime = metav1.NewTime(time.Now().Add(-time.Hour))
+	if err := management.Status().Patch(t.Context(), tcp, patch); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestPodsThatANodeDoesNotBegin asks for a RuntimeClass that exists and whose handler the node
+// has not: pods are taken by the node and never begun.
+func TestPodsThatANodeDoesNotBegin(t *testing.T) {
+	made(t, &nodev1.RuntimeClass{ObjectMeta: metav1.ObjectMeta{Name: "e2e-no-handler"}, Handler: "e2e-no-handler"})
+	tcp := newControlPlane(t, tenantNamespace(t), "unbegun", func(tcp *teapotv1.TenantControlPlane) {
+		tcp.Spec.RuntimeClassName = ptr.To("e2e-no-handler")
+	})
+	says(t, tcp, teapotv1.DatastoreReadyCondition, metav1.ConditionFalse, teapotv1.ReasonWaitingForPods, readyWithin)
+	eventually(t, 30*time.Second, "a nudge", func(context.Context) error {
+		for _, pod := range pods(t, tcp, controlplane.EtcdName) {
+			if pod.Annotations[teapotv1.NudgedAnnotation] == "" {
+				return fmt.Errorf("pod %s has annotations %v", pod.Name, pod.Annotations)
+			}
+		}
+		return nil
+	})
+	edit(t, tcp, func(tcp *teapotv1.TenantControlPlane) { tcp.Spec.RuntimeClassName = nil })
+	becomes(t, tcp, metav1.ConditionTrue, readyWithin)
+}
+
+// made makes an object of the management cluster and removes it with the test.
+func made(t *testing.T, object client.Object) {
+	t.Helper()
+	if err := management.Create(t.Context(), object); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := management.Delete(context.Background(), object); err != nil {
+			t.Error(fmt.Errorf("removing what the test made: %w", err))
+		}
+	})
+}

@@ -1,0 +1,212 @@
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/teapot-cloud/teapot/test/devcluster/state"
+)
+
+const managersName = "teapot-manager"
+
+// began is when this run of the tests did. What the manager asked for before, in an earlier run
+// say, does not count.
+var began = time.Now()
+
+// right is one thing that a role allows, or that a request used: a verb on a resource, of one
+// name or any.
+type right struct {
+	group, resource, verb, name string
+}
+
+func (r right) String() string {
+	s := r.verb + " " + schema.GroupResource{Group: r.group, Resource: r.resource}.String()
+	if r.name != "" {
+		s += " " + r.name
+	}
+	return s
+}
+
+// TestTheManagersRightsAreUsed compares what the manager may do with what it did, as the audit
+// log of the management cluster's API server has it. It comes last (Go runs the tests of a
+// package by the names of their files), and is about a run of all tests: a right that it finds
+// unused is either too much, or something that no test makes the manager do.
+func TestTheManagersRightsAreUsed(t *testing.T) {
+	// A Lease is made once in the life of an installation, and may be older than the run.
+	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: managersNamespace, Name: managersName}}
+	if err := management.Delete(t.Context(), lease); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 30*time.Second, "the manager to make its Lease anew", func(ctx context.Context) error {
+		return management.Get(ctx, client.ObjectKeyFromObject(lease), lease)
+	})
+
+	allowed, err := managersRights(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(allowed) == 0 {
+		t.Fatal("the manager has no rights")
+	}
+	used, refused, err := managersRequests()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, request := range refused {
+		t.Errorf("the manager was refused: %s", request)
+	}
+	for _, unused := range slices.DeleteFunc(allowed, func(r right) bool { return used[r] }) {
+		t.Errorf("the manager may %s, and did not in this run", unused)
+	}
+}
+
+// managersRights lists what the roles that are bound to the manager's service account allow.
+func managersRights(ctx context.Context) ([]right, error) {
+	bindings, clusterBindings := &rbacv1.RoleBindingList{}, &rbacv1.ClusterRoleBindingList{}
+	if err := errors.Join(management.List(ctx, bindings), management.List(ctx, clusterBindings)); err != nil {
+		return nil, err
+	}
+	isManagers := func(s rbacv1.Subject) bool {
+		return s.Kind == rbacv1.ServiceAccountKind && s.Namespace == managersNamespace && s.Name == managersName
+	}
+	var rules []rbacv1.PolicyRule
+	add := func(namespace string, reference rbacv1.RoleRef, subjects []rbacv1.Subject) error {
+		if !slices.ContainsFunc(subjects, isManagers) {
+			return nil
+		}
+		if reference.Kind == "ClusterRole" {
+			role := &rbacv1.ClusterRole{}
+			err := management.Get(ctx, client.ObjectKey{Name: reference.Name}, role)
+			rules = append(rules, role.Rules...)
+			return err
+		}
+		role := &rbacv1.Role{}
+		err := management.Get(ctx, client.ObjectKey{Namespace: namespace, Name: reference.Name}, role)
+		rules = append(rules, role.Rules...)
+		return err
+	}
+	for _, b := range bindings.Items {
+		if err := add(b.Namespace, b.RoleRef, b.Subjects); err != nil {
+			return nil, err
+		}
+	}
+	for _, b := range clusterBindings.Items {
+		if err := add("", b.RoleRef, b.Subjects); err != nil {
+			return nil, err
+		}
+	}
+
+	var rights []right
+	for _, rule := range rules {
+		names := rule.ResourceNames
+		if len(names) == 0 {
+			names = []string{""}
+		}
+		for _, group := range rule.APIGroups {
+			for _, resource := range rule.Resources {
+				for _, verb := range rule.Verbs {
+					for _, name := range names {
+						rights = append(rights, right{group, resource, verb, name})
+					}
+				}
+			}
+		}
+	}
+	return rights, nil
+}
+
+// auditEvent is what is read of a line of the audit log (audit.k8s.io/v1).
+type auditEvent struct {
+	RequestURI string
+	Verb       string
+	User       struct{ Username string }
+	ObjectRef  *struct{ Resource, Subresource, APIGroup, Name string }
+	// ResponseStatus has no code while a watch goes on.
+	ResponseStatus           struct{ Code int }
+	RequestReceivedTimestamp time.Time
+}
+
+// managersRequests reads which rights the manager used in this run, and which requests of its
+// were refused. Every right that was used is there for any name and for the one it was used on.
+func managersRequests() (used map[right]bool, refused []string, err error) {
+	// With those that the API server has rotated away meanwhile.
+	files, err := filepath.Glob(filepath.Join(filepath.Dir(state.FromEnvironment().Log("audit")), "audit*.log"))
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(files) == 0 {
+		return nil, nil, errors.New("there is no audit log")
+	}
+	used = map[right]bool{}
+	for _, file := range files {
+		log, err := os.Open(file)
+		if err != nil {
+			return nil, nil, err
+		}
+		defer log.Close()
+		lines := bufio.NewScanner(log)
+		lines.Buffer(nil, 1<<20)
+		for lines.Scan() {
+			if !strings.Contains(lines.Text(), "system:serviceaccount:"+managersNamespace+":"+managersName) {
+				continue
+			}
+			event := auditEvent{}
+			if err := json.Unmarshal(lines.Bytes(), &event); err != nil {
+				continue // the last line may be half written
+			}
+			if event.User.Username != "system:serviceaccount:"+managersNamespace+":"+managersName || event.RequestReceivedTimestamp.Before(began) {
+				continue
+			}
+			if event.ResponseStatus.Code == 403 {
+				refused = append(refused, event.Verb+" "+event.RequestURI)
+			}
+			for _, r := range event.rights() {
+				used[r] = true
+				r.name = ""
+				used[r] = true
+			}
+		}
+		if err := lines.Err(); err != nil {
+			return nil, nil, fmt.Errorf("reading %s: %w", file, err)
+		}
+	}
+	return used, refused, nil
+}
+
+// rights are those that the API server asks for, or may ask for, to answer the request.
+func (e auditEvent) rights() []right {
+	if e.ObjectRef == nil {
+		return nil // a path such as /version, which everybody may ask for
+	}
+	r := right{group: e.ObjectRef.APIGroup, resource: e.ObjectRef.Resource, verb: e.Verb, name: e.ObjectRef.Name}
+	if e.ObjectRef.Subresource != "" {
+		r.resource += "/" + e.ObjectRef.Subresource
+	}
+	rights := []right{r}
+	also := func(verb string) {
+		r.verb = verb
+		rights = append(rights, r)
+	}
+	switch {
+	case e.Verb == "patch" && e.ResponseStatus.Code == 201:
+		also("create") // server-side apply of what was not there
+	case e.Verb == "watch" && strings.Contains(e.RequestURI, "sendInitialEvents=true"):
+		also("list") // which is what API servers before v1.34 are asked for instead
+	}
+	return rights
+}
