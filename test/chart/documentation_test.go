@@ -9,13 +9,15 @@ import (
 	"testing"
 
 	"sigs.k8s.io/yaml"
+
+	"github.com/teapot-cloud/teapot/test/render"
 )
 
 // TestEveryValueIsDocumented with its default in README.md, and described by the schema.
 func TestEveryValueIsDocumented(t *testing.T) {
 	read := func(name string) []byte {
 		t.Helper()
-		data, err := os.ReadFile(filepath.Join(chartDir(t), name))
+		data, err := os.ReadFile(filepath.Join(render.Dir(t), name))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -24,6 +24,7 @@ import (
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
 	"github.com/teapot-cloud/teapot/test/apiserver"
+	"github.com/teapot-cloud/teapot/test/render"
 )
 
 // TestLifeOfARelease begins with an older chart. Control planes outlive whatever is done to
@@ -48,7 +49,7 @@ func TestLifeOfARelease(t *testing.T) {
 	r.makeTenant(t)
 
 	t.Log("an upgrade")
-	r.helm(t, "upgrade", "teapot", chartDir(t))
+	r.helm(t, "upgrade", "teapot", render.Dir(t))
 	manager := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "teapot-manager"}}
 	r.exists(t, manager, true)
 	if image := manager.Spec.Template.Spec.Containers[0].Image; image != "ghcr.io/teapot-cloud/teapot-manager:v0.1.0" {
@@ -66,16 +67,16 @@ func TestLifeOfARelease(t *testing.T) {
 	r.helm(t, "uninstall", "teapot")
 	r.exists(t, manager, false)
 	r.tenantIsUntouched(t)
-	r.helm(t, "install", "teapot", chartDir(t))
+	r.helm(t, "install", "teapot", render.Dir(t))
 	r.exists(t, manager, true)
 	r.tenantIsUntouched(t)
 
 	t.Log("under another name")
 	r.helm(t, "uninstall", "teapot")
-	r.helm(t, "install", "other", chartDir(t), "--take-ownership")
+	r.helm(t, "install", "other", render.Dir(t), "--take-ownership")
 	r.tenantIsUntouched(t)
 	r.helm(t, "uninstall", "other")
-	r.helm(t, "install", "teapot", chartDir(t), "--take-ownership")
+	r.helm(t, "install", "teapot", render.Dir(t), "--take-ownership")
 
 	t.Log("the end")
 	r.runREADME(t)
@@ -112,7 +113,7 @@ const newerField = "certificatesExpire"
 func olderChart(t *testing.T) string {
 	t.Helper()
 	older := filepath.Join(t.TempDir(), "teapot")
-	if err := os.CopyFS(older, os.DirFS(chartDir(t))); err != nil {
+	if err := os.CopyFS(older, os.DirFS(render.Dir(t))); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Remove(filepath.Join(older, "files", "crds", "teapot.dev_tenantcontrolplanetemplates.yaml")); err != nil {
@@ -156,7 +157,7 @@ type release struct {
 
 func (r *release) helm(t *testing.T, args ...string) {
 	t.Helper()
-	if out, err := helm(t, "", append(args, "--namespace", namespace)...); err != nil {
+	if out, err := render.Helm(t, "", append(args, "--namespace", namespace)...); err != nil {
 		t.Fatalf("helm %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
 }
@@ -211,7 +212,7 @@ func (r *release) exists(t *testing.T, object client.Object, want bool) {
 // runREADME runs the commands by which README.md removes everything.
 func (r *release) runREADME(t *testing.T) {
 	t.Helper()
-	readme, err := os.ReadFile(filepath.Join(chartDir(t), "README.md"))
+	readme, err := os.ReadFile(filepath.Join(render.Dir(t), "README.md"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,11 +11,12 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/teapot-cloud/teapot/test/apiserver"
+	"github.com/teapot-cloud/teapot/test/render"
 )
 
 // TestAlertsAndDashboard are checked by Prometheus' own code, in the module promrules.
 func TestAlertsAndDashboard(t *testing.T) {
-	chartDir(t) // so that a change of the files is noticed
+	render.Dir(t) // so that a change of the files is noticed
 	command := exec.CommandContext(t.Context(), "go", "test", "-count=1", "./...")
 	command.Dir = filepath.Join(apiserver.Root(t), "test", "chart", "promrules")
 	if out, err := command.CombinedOutput(); err != nil {
@@ -25,10 +26,10 @@ func TestAlertsAndDashboard(t *testing.T) {
 
 // TestTheFilesAreRendered whole, and the alerts for the release's own namespace.
 func TestTheFilesAreRendered(t *testing.T) {
-	objects := render(t, everything, "--namespace", "elsewhere")
+	objects := render.Objects(t, everything, "--namespace", "elsewhere")
 	read := func(name string) string {
 		t.Helper()
-		data, err := os.ReadFile(filepath.Join(chartDir(t), "files", name))
+		data, err := os.ReadFile(filepath.Join(render.Dir(t), "files", name))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/teapot-cloud/teapot/test/apiserver"
+	"github.com/teapot-cloud/teapot/test/render"
 )
 
 // everything turns on all that is off by default.
@@ -57,7 +58,7 @@ metrics:
 `
 
 func TestLint(t *testing.T) {
-	if out, err := helm(t, "", "lint", "--strict", chartDir(t)); err != nil {
+	if out, err := render.Helm(t, "", "lint", "--strict", render.Dir(t)); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 }
@@ -74,7 +75,7 @@ func TestRenderedIsAccepted(t *testing.T) {
 		"Prometheus' own token and an unknown certificate": "metrics: {serviceMonitor: {enabled: true}}",
 	} {
 		t.Run(name, func(t *testing.T) {
-			for _, object := range render(t, values) {
+			for _, object := range render.Objects(t, values) {
 				id := object.GetKind() + " " + object.GetName()
 				applied, err := object.MarshalJSON()
 				if err != nil {
@@ -173,7 +174,7 @@ func TestWhatIsRendered(t *testing.T) {
 		{name: "a dashboard for Grafana's sidecar", values: everything, kind: "ConfigMap", object: "teapot-dashboard", want: "grafana_dashboard: \"1\"\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			text := find(t, render(t, tt.values), tt.kind, tt.object)
+			text := find(t, render.Objects(t, tt.values), tt.kind, tt.object)
 			if !strings.Contains(text, tt.want) {
 				t.Errorf("lacks %q:\n%s", tt.want, text)
 			}
@@ -212,7 +213,7 @@ func TestWhatIsLeftOut(t *testing.T) {
 		{"serviceAccount: {create: false, name: mine}", "ServiceAccount"},
 		{"leaderElection: {enabled: false}", "Role"},
 	} {
-		for _, object := range render(t, tt.values) {
+		for _, object := range render.Objects(t, tt.values) {
 			if object.GetKind() == tt.kind {
 				t.Errorf("%s: %s %s is rendered", tt.values, object.GetKind(), object.GetName())
 			}
@@ -244,7 +245,7 @@ func TestBadValuesAreRefused(t *testing.T) {
 		{"replicas: 2\nleaderElection: {enabled: false}", "replicas: more than one needs leaderElection.enabled true"},
 		{"serviceAccount: {create: false}", "serviceAccount.name: must name an existing service account"},
 	} {
-		out, err := template(t, tt.values)
+		out, err := render.Template(t, tt.values)
 		if err == nil || !strings.Contains(out, tt.want) {
 			t.Errorf("%s: got %v %s, want %q", tt.values, err, out, tt.want)
 		}

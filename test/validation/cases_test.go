@@ -2,6 +2,7 @@ package validation
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -12,12 +13,14 @@ type badInput struct {
 	object string
 	// from is the spec (YAML) of an object that exists; empty where it is created.
 	from string
-	// spec is the spec that is refused.
+	// spec is the spec that is refused; empty for an object without one.
 	spec string
 	// status is a status whose write to an object of spec from is refused.
 	status string
 	// field is where the API server points, and want a part of the sentence that it says.
 	field, want string
+	// planeOnly says that a template's spec may have it, or is refused with another sentence.
+	planeOnly bool
 }
 
 // goodInput is something that is accepted.
@@ -36,9 +39,9 @@ func inField(path, value string) string {
 	return with(strings.Join(keys, ": {") + ": " + value + strings.Repeat("}", len(keys)-1))
 }
 
-// bad is every bad input.
-func bad() []badInput {
-	return append(append([]badInput{
+// badPlanes is every bad input of a TenantControlPlane.
+func badPlanes() []badInput {
+	return slices.Concat([]badInput{
 		// version
 		{name: "no version", spec: `{replicas: 1}`, field: "spec.version", want: "Required value"},
 		{name: "an empty version", spec: `{version: ""}`, field: "spec.version", want: "must be a released version of Kubernetes in the form vMAJOR.MINOR.PATCH, for example v1.36.3"},
@@ -66,14 +69,17 @@ func bad() []badInput {
 		{name: "an unknown type of endpoint", spec: inField("endpoint.type", "Ingress"), field: "spec.endpoint.type", want: `supported values: "NodePort", "LoadBalancer", "ClusterIP"`},
 		{name: "another type of endpoint", from: minimal, spec: inField("endpoint.type", "LoadBalancer"), field: "spec.endpoint.type", want: "cannot be changed after creation, since machines know the old address; make a new control plane"},
 		{name: "type of endpoint left out later", from: inField("endpoint.type", "ClusterIP"), spec: minimal, field: "spec.endpoint.type", want: "cannot be changed after creation"},
-		{name: "an empty host", spec: inField("endpoint.host", `""`), field: "spec.endpoint.host", want: "must be an IP address or a DNS name in lower case, without scheme and port"},
+		{name: "an empty host", spec: inField("endpoint.host", `""`), field: "spec.endpoint.host", want: "must be an IP address or a DNS name in lower case with labels of at most 63 characters, without scheme and port"},
 		{name: "a URL for a host", spec: inField("endpoint.host", `"https://api.example.org"`), field: "spec.endpoint.host", want: "must be an IP address or a DNS name"},
 		{name: "a host with port", spec: inField("endpoint.host", `"api.example.org:6443"`), field: "spec.endpoint.host", want: "the port is spec.endpoint.port"},
 		{name: "a host in capitals", spec: inField("endpoint.host", "API.example.org"), field: "spec.endpoint.host", want: "lower case"},
 		{name: "half an IP address", spec: inField("endpoint.host", `"10.0.0"`), field: "spec.endpoint.host", want: "must be an IP address or a DNS name"},
 		{name: "an IP address out of range", spec: inField("endpoint.host", `"10.0.0.256"`), field: "spec.endpoint.host", want: "must be an IP address or a DNS name"},
 		{name: "an IPv6 address in brackets", spec: inField("endpoint.host", `"[2001:db8::1]"`), field: "spec.endpoint.host", want: "must be an IP address or a DNS name"},
-		{name: "a host too long", spec: inField("endpoint.host", strings.Repeat("a", 254)), field: "spec.endpoint.host", want: "may not be more than 253"},
+		{name: "a host too long", spec: inField("endpoint.host", strings.Repeat("a.", 126)+"aa"), field: "spec.endpoint.host", want: "may not be more than 253"},
+		{name: "a host with a label too long", spec: inField("endpoint.host", strings.Repeat("a", 64)+".example.org"), field: "spec.endpoint.host", want: "labels of at most 63 characters"},
+		{name: "a host of another family than Services", spec: inField("endpoint.host", `"2001:db8::1"`), field: "spec.endpoint.host", want: "must be of the address family of spec.network.serviceCIDR, of its first range if it has two, since pods inside dial it; give an address of that family, or a DNS name"},
+		{name: "a host of the second family", spec: with(`endpoint: {host: "2001:db8::1"}, network: {serviceCIDR: "10.96.0.0/16,fd00:96::/112", podCIDR: "10.244.0.0/16,fd00:244::/56"}`), field: "spec.endpoint.host", want: "of its first range if it has two"},
 		{name: "the loopback address", spec: inField("endpoint.host", "127.0.0.1"), field: "spec.endpoint.host", want: "must be an address that machines can dial"},
 		{name: "the unspecified address", spec: inField("endpoint.host", "0.0.0.0"), field: "spec.endpoint.host", want: "must be an address that machines can dial"},
 		{name: "a cloud's metadata address", spec: inField("endpoint.host", "169.254.169.254"), field: "spec.endpoint.host", want: "must be an address that machines can dial"},
@@ -92,7 +98,8 @@ func bad() []badInput {
 		{name: "a URL for a name", spec: inField("endpoint.subjectAltNames", `["https://api.example.org"]`), field: "spec.endpoint.subjectAltNames", want: "each must be an IP address or a DNS name in lower case"},
 		{name: "an empty name", spec: inField("endpoint.subjectAltNames", `[""]`), field: "spec.endpoint.subjectAltNames", want: "each must be an IP address or a DNS name"},
 		{name: "a wildcard inside a name", spec: inField("endpoint.subjectAltNames", `["api.*.example.org"]`), field: "spec.endpoint.subjectAltNames", want: "a name may begin with '*.'"},
-		{name: "a name too long", spec: inField("endpoint.subjectAltNames", "["+strings.Repeat("a", 254)+"]"), field: "spec.endpoint.subjectAltNames[0]", want: "may not be more than 253"},
+		{name: "a name with a label too long", spec: inField("endpoint.subjectAltNames", "["+strings.Repeat("a", 64)+".example.org]"), field: "spec.endpoint.subjectAltNames", want: "labels of at most 63 characters"},
+		{name: "a name too long", spec: inField("endpoint.subjectAltNames", "["+strings.Repeat("a.", 126)+"aa]"), field: "spec.endpoint.subjectAltNames[0]", want: "may not be more than 253"},
 		{name: "a name twice", spec: inField("endpoint.subjectAltNames", `[api.example.org, api.example.org]`), field: "spec.endpoint.subjectAltNames[1]", want: "Duplicate value"},
 		{name: "too many names", spec: inField("endpoint.subjectAltNames", "["+names(33)+"]"), field: "spec.endpoint.subjectAltNames", want: "must have at most 32 items"},
 
@@ -100,30 +107,42 @@ func bad() []badInput {
 		{name: "an address for a range of Services", spec: inField("network.serviceCIDR", "10.96.0.0"), field: "spec.network.serviceCIDR", want: "must be a range of addresses without bits after its prefix, for example 10.96.0.0/16"},
 		{name: "a range of Services with host bits", spec: inField("network.serviceCIDR", "10.96.0.1/16"), field: "spec.network.serviceCIDR", want: "must be a range of addresses without bits after its prefix"},
 		{name: "an empty range of Services", spec: inField("network.serviceCIDR", `""`), field: "spec.network.serviceCIDR", want: "must be a range of addresses"},
-		{name: "two ranges of Services", spec: inField("network.serviceCIDR", `"10.96.0.0/16,fd00::/112"`), field: "spec.network.serviceCIDR", want: "must be a range of addresses"},
-		{name: "a range of Services too long to read", spec: with(`network: {serviceCIDR: "fd00:0000:0000:0000:0000:0000:100.240.0.0/108", podCIDR: "fd00:2::/48"}`), field: "spec.network.serviceCIDR", want: "may not be more than 43"},
+		{name: "a range of Services and an empty one", spec: inField("network.serviceCIDR", `"10.96.0.0/16,"`), field: "spec.network.serviceCIDR", want: "or two for dual stack, for example 10.96.0.0/16,fd00:96::/112"},
+		{name: "two ranges of Services with a space", spec: with(`network: {serviceCIDR: "10.96.0.0/16, fd00:96::/112", podCIDR: "10.244.0.0/16,fd00:244::/56"}`), field: "spec.network.serviceCIDR", want: "or two for dual stack"},
+		{name: "two ranges of Services of one family", spec: with(`network: {serviceCIDR: "10.96.0.0/16,10.97.0.0/16", podCIDR: "10.244.0.0/16,10.245.0.0/16"}`), field: "spec.network.serviceCIDR", want: "must be one range, or one of IPv4 and one of IPv6; leave out what is too much"},
+		{name: "three ranges of Services", spec: with(`network: {serviceCIDR: "10.96.0.0/16,fd00:96::/112,10.97.0.0/16", podCIDR: "10.244.0.0/16,fd00:244::/56,10.245.0.0/16"}`), field: "spec.network.serviceCIDR", want: "must be one range, or one of IPv4 and one of IPv6"},
+		{name: "a second range of Services with host bits", spec: with(`network: {serviceCIDR: "10.96.0.0/16,fd00:96::1/112", podCIDR: "10.244.0.0/16,fd00:244::/56"}`), field: "spec.network.serviceCIDR", want: "without bits after its prefix"},
+		{name: "a second range of Services too large", spec: with(`network: {serviceCIDR: "10.96.0.0/16,fd00:96::/64", podCIDR: "10.244.0.0/16,fd00:244::/56"}`), field: "spec.network.serviceCIDR", want: "between /108 and /120 (IPv6)"},
+		{name: "link-local addresses for a second range of Services", spec: with(`network: {serviceCIDR: "10.96.0.0/16,fe80::/112", podCIDR: "10.244.0.0/16,fd00:244::/56"}`), field: "spec.network.serviceCIDR", want: "must not be a range of unspecified, loopback, link-local or multicast addresses"},
+		{name: "ranges of Services too long to read", spec: with(`network: {serviceCIDR: "100.100.100.0/24,fd00:0000:0000:0000:0000:0000:100.100.100.0/120", podCIDR: "10.244.0.0/16,fd00:244::/56"}`), field: "spec.network.serviceCIDR", want: "may not be more than 62"},
 		{name: "multicast for Services", spec: inField("network.serviceCIDR", "224.0.0.0/16"), field: "spec.network.serviceCIDR", want: "must not be a range of unspecified, loopback, link-local or multicast addresses"},
 		{name: "too few addresses for Services", spec: inField("network.serviceCIDR", "10.96.0.0/28"), field: "spec.network.serviceCIDR", want: "must be between /12 and /24 (IPv4) or between /108 and /120 (IPv6), the sizes that kube-apiserver can serve and that have room for cluster DNS"},
 		{name: "too many addresses for Services", spec: with("network: {serviceCIDR: 11.0.0.0/8}"), field: "spec.network.serviceCIDR", want: "must be between /12 and /24"},
 		{name: "too many IPv6 addresses for Services", spec: with(`network: {serviceCIDR: "fd00:1::/64", podCIDR: "fd00:2::/48"}`), field: "spec.network.serviceCIDR", want: "between /108 and /120 (IPv6)"},
 		{name: "a name for a range of pods", spec: inField("network.podCIDR", "private"), field: "spec.network.podCIDR", want: "must be a range of addresses without bits after its prefix, for example 10.244.0.0/16"},
 		{name: "a range of pods with host bits", spec: inField("network.podCIDR", "10.244.7.0/16"), field: "spec.network.podCIDR", want: "must be a range of addresses without bits after its prefix"},
-		{name: "a range of pods too long to read", spec: inField("network.podCIDR", strings.Repeat("a", 44)), field: "spec.network.podCIDR", want: "may not be more than 43"},
+		{name: "a range of pods too long to read", spec: inField("network.podCIDR", strings.Repeat("a", 63)), field: "spec.network.podCIDR", want: "may not be more than 62"},
 		{name: "loopback for pods", spec: inField("network.podCIDR", "127.0.0.0/16"), field: "spec.network.podCIDR", want: "must not be a range of unspecified, loopback, link-local or multicast addresses"},
 		{name: "too few addresses for pods", spec: inField("network.podCIDR", "10.244.0.0/24"), field: "spec.network.podCIDR", want: "must be between /8 and /22 (IPv4) or between /48 and /62 (IPv6), so that there is a /24 or /64 for at least four machines"},
 		{name: "too few IPv6 addresses for pods", spec: with(`network: {serviceCIDR: "fd00:1::/112", podCIDR: "fd00:2::/64"}`), field: "spec.network.podCIDR", want: "between /48 and /62 (IPv6)"},
 		{name: "Services among the pods", spec: inField("network.podCIDR", "10.0.0.0/8"), field: "spec.network.podCIDR", want: "must not overlap spec.network.serviceCIDR; choose ranges that have no address in common"},
 		{name: "pods among the Services", spec: with("network: {serviceCIDR: 10.240.0.0/12, podCIDR: 10.244.0.0/16}"), field: "spec.network.podCIDR", want: "must not overlap spec.network.serviceCIDR"},
-		{name: "two address families", spec: inField("network.podCIDR", `"fd00:2::/56"`), field: "spec.network.podCIDR", want: "must be of the address family of spec.network.serviceCIDR; make both IPv4 or both IPv6"},
+		{name: "pods of another family", spec: inField("network.podCIDR", `"fd00:2::/56"`), field: "spec.network.podCIDR", want: "must be of the address family of spec.network.serviceCIDR; make both IPv4, both IPv6, or both of two ranges in the same order"},
+		{name: "dual stack for pods alone", spec: inField("network.podCIDR", `"10.244.0.0/16,fd00:244::/56"`), field: "spec.network.podCIDR", want: "must be of the address family of spec.network.serviceCIDR"},
+		{name: "dual stack for Services alone", spec: inField("network.serviceCIDR", `"10.96.0.0/16,fd00:96::/112"`), field: "spec.network.podCIDR", want: "must be of the address family of spec.network.serviceCIDR"},
+		{name: "dual stack in two orders", spec: with(`network: {serviceCIDR: "10.96.0.0/16,fd00:96::/112", podCIDR: "fd00:244::/56,10.244.0.0/16"}`), field: "spec.network.podCIDR", want: "or both of two ranges in the same order"},
+		{name: "a second range of pods that overlaps", spec: with(`network: {serviceCIDR: "10.96.0.0/16,fd00:96::/112", podCIDR: "10.244.0.0/16,fd00:96::/56"}`), field: "spec.network.podCIDR", want: "must not overlap spec.network.serviceCIDR"},
+		{name: "two ranges of pods of one family", spec: with(`network: {serviceCIDR: "10.96.0.0/16,fd00:96::/112", podCIDR: "10.244.0.0/16,10.245.0.0/16"}`), field: "spec.network.podCIDR", want: "or both of two ranges in the same order"},
+		{name: "three ranges of pods", spec: with(`network: {serviceCIDR: "10.96.0.0/16,fd00:96::/112", podCIDR: "10.244.0.0/16,fd00:244::/56,fd00:245::/56"}`), field: "spec.network.podCIDR", want: "or both of two ranges in the same order"},
 		{name: "an empty domain", spec: inField("network.dnsDomain", `""`), field: "spec.network.dnsDomain", want: "must be a DNS domain in lower case"},
 		{name: "a domain with a dot at its end", spec: inField("network.dnsDomain", "cluster.local."), field: "spec.network.dnsDomain", want: "without a dot at its end, for example cluster.local"},
 		{name: "a domain in capitals", spec: inField("network.dnsDomain", "Cluster.Local"), field: "spec.network.dnsDomain", want: "in lower case"},
 		{name: "a label too long", spec: inField("network.dnsDomain", strings.Repeat("a", 64)+".local"), field: "spec.network.dnsDomain", want: "labels of at most 63 characters"},
 		{name: "a domain too long", spec: inField("network.dnsDomain", strings.Repeat("a.", 64)+"a"), field: "spec.network.dnsDomain", want: "may not be more than 128"},
-		{name: "another range of Services", from: minimal, spec: inField("network.serviceCIDR", "10.97.0.0/16"), field: "spec.network", want: "cannot be changed after creation; make a new control plane"},
-		{name: "another range of pods", from: minimal, spec: inField("network.podCIDR", "10.245.0.0/16"), field: "spec.network", want: "cannot be changed after creation"},
-		{name: "another domain", from: minimal, spec: inField("network.dnsDomain", "example.org"), field: "spec.network", want: "cannot be changed after creation"},
-		{name: "network left out later", from: inField("network.dnsDomain", "example.org"), spec: minimal, field: "spec.network", want: "cannot be changed after creation"},
+		{name: "another range of Services", from: minimal, spec: inField("network.serviceCIDR", "10.97.0.0/16"), field: "spec.network", want: "cannot be changed after creation; make a new control plane", planeOnly: true},
+		{name: "another range of pods", from: minimal, spec: inField("network.podCIDR", "10.245.0.0/16"), field: "spec.network", want: "cannot be changed after creation", planeOnly: true},
+		{name: "another domain", from: minimal, spec: inField("network.dnsDomain", "example.org"), field: "spec.network", want: "cannot be changed after creation", planeOnly: true},
+		{name: "network left out later", from: inField("network.dnsDomain", "example.org"), spec: minimal, field: "spec.network", want: "cannot be changed after creation", planeOnly: true},
 
 		// datastore
 		{name: "two etcd members", spec: inField("datastore.etcd.members", "2"), field: "spec.datastore.etcd.members", want: `supported values: "1", "3"`},
@@ -146,144 +165,33 @@ func bad() []badInput {
 		{name: "a storage class named later", from: minimal, spec: inField("datastore.etcd.storageClassName", "fast"), field: "spec.datastore.etcd.storageClassName", want: "cannot be changed after creation"},
 		{name: "a storage class left out later", from: inField("datastore.etcd.storageClassName", "slow"), spec: minimal, field: "spec.datastore.etcd.storageClassName", want: "cannot be changed after creation"},
 
+		{name: "a namespace of data too long", object: strings.Repeat("a", 50), spec: inField("datastore.adoptFrom", "tcp-"+strings.Repeat("a", 50)+"-"+strings.Repeat("0", 9)), field: "spec.datastore.adoptFrom", want: "may not be more than 63", planeOnly: true},
+		{name: "data of another control plane", object: "acme", spec: inField("datastore.adoptFrom", "tcp-globex-4f62c5be"), field: "spec.datastore.adoptFrom", want: "must be the namespace that a control plane of the same namespace and name retained, tcp-<name>-<hash>; the condition NamespaceReady names it if there is one", planeOnly: true},
+		{name: "data of a namespace of somebody's", object: "acme", spec: inField("datastore.adoptFrom", "kube-system"), field: "spec.datastore.adoptFrom", want: "must be the namespace that a control plane of the same namespace and name retained", planeOnly: true},
+
 		// addons, runtime class, the rest
 		{name: "a word for a switch", spec: inField("addons.coreDNS.enabled", "maybe"), field: "spec.addons.coreDNS.enabled", want: "must be of type boolean"},
 		{name: "a runtime class in capitals", spec: with("runtimeClassName: Kata"), field: "spec.runtimeClassName", want: "must be the name of a RuntimeClass (lower-case letters, digits, '-' and '.'), for example kata; leave it out for the default"},
 		{name: "an empty runtime class", spec: with(`runtimeClassName: ""`), field: "spec.runtimeClassName", want: "leave it out for the default"},
 		{name: "a runtime class too long", spec: with("runtimeClassName: " + strings.Repeat("a", 254)), field: "spec.runtimeClassName", want: "may not be more than 253"},
+		{name: "a URL for a registry", spec: with(`imageRepository: "https://registry.example.com"`), field: "spec.imageRepository", want: "must be a registry with an optional port and path, without scheme, tag and '/' at its end, for example registry.example.com/mirror"},
+		{name: "a registry with a slash at its end", spec: with("imageRepository: registry.example.com/mirror/"), field: "spec.imageRepository", want: "'/' at its end"},
+		{name: "a registry with a tag", spec: with("imageRepository: 'registry.example.com/mirror:v1'"), field: "spec.imageRepository", want: "without scheme, tag"},
+		{name: "an empty registry", spec: with(`imageRepository: ""`), field: "spec.imageRepository", want: "must be a registry"},
+		{name: "a registry too long", spec: with("imageRepository: " + strings.Repeat("a", 256)), field: "spec.imageRepository", want: "may not be more than 255"},
 		{name: "an unknown deletion policy", spec: with("deletionPolicy: Orphan"), field: "spec.deletionPolicy", want: `supported values: "Delete", "Retain"`},
 		{name: "a word for paused", spec: with(`paused: "yes"`), field: "spec.paused", want: "must be of type boolean"},
+		{name: "an empty endpoint for Cluster API", spec: with("controlPlaneEndpoint: {}"), field: "spec.controlPlaneEndpoint", want: "should have at least 1 properties"},
+		{name: "an endpoint for Cluster API with an empty host", spec: inField("controlPlaneEndpoint.host", `""`), field: "spec.controlPlaneEndpoint.host", want: "should be at least 1 chars long"},
+		{name: "an endpoint for Cluster API with a host too long", spec: inField("controlPlaneEndpoint.host", strings.Repeat("a", 513)), field: "spec.controlPlaneEndpoint.host", want: "may not be more than 512"},
+		{name: "an endpoint for Cluster API with port 0", spec: inField("controlPlaneEndpoint.port", "0"), field: "spec.controlPlaneEndpoint.port", want: "should be greater than or equal to 1"},
+		{name: "an endpoint for Cluster API with port 65536", spec: inField("controlPlaneEndpoint.port", "65536"), field: "spec.controlPlaneEndpoint.port", want: "should be less than or equal to 65535"},
 		{name: "no spec", spec: "", field: "spec", want: "Required value"},
 
 		// metadata.name
 		{name: "a name too long for a namespace", object: strings.Repeat("a", 51), spec: minimal, want: "metadata.name: must be at most 50 characters, since the name of the control plane's own namespace is made from it"},
 		{name: "a name with a dot", object: "acme.example", spec: minimal, want: "metadata.name: must be a DNS label (a-z, 0-9 and '-', no dots), since host names are made from it"},
-	}, badResources()...), badStatus()...)
-}
-
-// badResources are wrong in one component's resources; each component has the same.
-func badResources() (cases []badInput) {
-	for _, component := range []string{"apiServer", "controllerManager", "scheduler", "etcd", "konnectivityServer"} {
-		resources := "components." + component + ".resources"
-		for _, kind := range []string{"requests", "limits"} {
-			for _, c := range []struct{ name, amount, value, want string }{
-				{"an amount in words", "cpu", "one", "must be an amount of cores: a number, or one with the suffix m for thousandths, for example 250m"},
-				{"an amount too long to read", "cpu", `"` + strings.Repeat("0", 20) + `1"`, "may not be more than 20"},
-				{"nothing", "cpu", "0", "must be greater than zero; leave it out for the default"},
-				{"less than nothing", "cpu", "-1", "must be greater than zero"},
-				{"an exponent", "cpu", `"1e3"`, "must be an amount of cores"},
-				{"an amount in words", "memory", `"512 MB"`, "must be an amount of bytes: a number, mostly with one of the suffixes Ki, Mi and Gi, for example 512Mi"},
-				{"an amount too long to read", "memory", `"` + strings.Repeat("0", 20) + `1"`, "may not be more than 20"},
-				{"nothing", "memory", "0Mi", "must be greater than zero; leave it out for the default"},
-			} {
-				field := resources + "." + kind + "." + c.amount
-				cases = append(cases, badInput{
-					name: fmt.Sprintf("%s for %s", c.name, field),
-					spec: inField(field, c.value), field: "spec." + field, want: c.want,
-				})
-			}
-		}
-		cases = append(cases,
-			badInput{
-				name: "more CPU requested than allowed for " + component,
-				spec: inField(resources, "{requests: {cpu: 2}, limits: {cpu: 1500m}}"), field: "spec." + resources + ".requests.cpu",
-				want: "must not exceed limits.cpu; lower the request or raise the limit",
-			},
-			badInput{
-				name: "more memory requested than allowed for " + component,
-				spec: inField(resources, "{requests: {memory: 1Gi}, limits: {memory: 1G}}"), field: "spec." + resources + ".requests.memory",
-				want: "must not exceed limits.memory; lower the request or raise the limit",
-			},
-		)
-	}
-	return cases
-}
-
-// badStatus are mistakes of a controller. The schema of conditions is the one that all
-// conditions of Kubernetes share.
-func badStatus() []badInput {
-	condition := func(field, value string) string {
-		values := map[string]string{
-			"type": "Ready", "status": `"True"`, "reason": "Ready", "message": `""`,
-			"lastTransitionTime": `"2026-01-02T03:04:05Z"`, "observedGeneration": "1",
-		}
-		if value == "" {
-			delete(values, field)
-		} else {
-			values[field] = value
-		}
-		var fields []string
-		for name, value := range values {
-			fields = append(fields, name+": "+value)
-		}
-		return "{" + strings.Join(fields, ", ") + "}"
-	}
-	cases := []badInput{
-		{name: "an endpoint without url", from: minimal, status: "{endpoint: {host: a, address: 192.0.2.1, port: 1}}", field: "status.endpoint.url", want: "Required value"},
-		{name: "an endpoint without host", from: minimal, status: "{endpoint: {url: 'https://a:1', address: 192.0.2.1, port: 1}}", field: "status.endpoint.host", want: "Required value"},
-		{name: "an endpoint without address", from: minimal, status: "{endpoint: {url: 'https://a:1', host: a, port: 1}}", field: "status.endpoint.address", want: "Required value"},
-		{name: "an endpoint without port", from: minimal, status: "{endpoint: {url: 'https://a:1', host: a, address: 192.0.2.1}}", field: "status.endpoint.port", want: "Required value"},
-		{name: "Secrets without that of users", from: minimal, status: "{secrets: {kubeconfig: a, certificateAuthority: b}}", field: "status.secrets.userKubeconfig", want: "Required value"},
-		{name: "Secrets without that of controllers", from: minimal, status: "{secrets: {userKubeconfig: a, certificateAuthority: b}}", field: "status.secrets.kubeconfig", want: "Required value"},
-		{name: "Secrets without the authority", from: minimal, status: "{secrets: {userKubeconfig: a, kubeconfig: b}}", field: "status.secrets.certificateAuthority", want: "Required value"},
-	}
-	for _, c := range []struct{ name, field, value, want string }{
-		{"a condition that is neither", "status", "Maybe", `supported values: "True", "False", "Unknown"`},
-		{"a condition without status", "status", "", "Required value"},
-		{"a condition without type", "type", "", "Required value"},
-		{"a condition of an impossible type", "type", `"is ready"`, "should match"},
-		{"a condition of too long a type", "type", strings.Repeat("a", 317), "may not be more than 316"},
-		{"a condition without reason", "reason", "", "Required value"},
-		{"a condition with an empty reason", "reason", `""`, "should be at least 1 chars long"},
-		{"a condition with a sentence for a reason", "reason", `"it is so"`, "should match"},
-		{"a condition with too long a reason", "reason", strings.Repeat("a", 1025), "may not be more than 1024"},
-		{"a condition without message", "message", "", "Required value"},
-		{"a condition with too long a message", "message", strings.Repeat("a", 32769), "may not be more than 32768"},
-		{"a condition without time", "lastTransitionTime", "", "Required value"},
-		{"a condition of a generation that never was", "observedGeneration", "-1", "should be greater than or equal to 0"},
-	} {
-		cases = append(cases, badInput{
-			name: c.name, from: minimal, status: "{conditions: [" + condition(c.field, c.value) + "]}",
-			field: "status.conditions[0]." + c.field, want: c.want,
-		})
-	}
-	return cases
-}
-
-// good is what people write and may.
-func good() []goodInput {
-	return []goodInput{
-		{name: "the minimum", spec: minimal},
-		{name: "the older minor", spec: `{version: v1.35.4}`},
-		{name: "the longest name", object: strings.Repeat("a", 50), spec: minimal},
-		{name: "a name that begins with a digit", object: "7-teapots", spec: minimal},
-		{name: "highly available", spec: with("replicas: 3, datastore: {etcd: {members: 3, storageSize: 20Gi, storageClassName: fast.example.org}}")},
-		{name: "NodePort with everything", spec: with("endpoint: {type: NodePort, host: 192.0.2.7, port: 30001, konnectivityPort: 30002, subjectAltNames: [api.example.org, '*.example.org', 192.0.2.8, '2001:db8::1']}")},
-		{name: "NodePort with one port", spec: inField("endpoint.port", "32767")},
-		{name: "LoadBalancer with a name", spec: with("endpoint: {type: LoadBalancer, host: api.example.org, port: 443}")},
-		{name: "LoadBalancer with an IPv6 address", spec: with(`endpoint: {type: LoadBalancer, host: "2001:db8::1"}`)},
-		{name: "ClusterIP", spec: inField("endpoint.type", "ClusterIP")},
-		{name: "IPv6", spec: with(`network: {serviceCIDR: "fd00:1::/108", podCIDR: "fd00:2::/48"}`)},
-		{name: "the largest ranges", spec: with("network: {serviceCIDR: 172.16.0.0/12, podCIDR: 10.0.0.0/8}")},
-		{name: "the smallest ranges", spec: with("network: {serviceCIDR: 10.96.0.0/24, podCIDR: 10.96.4.0/22}")},
-		{name: "a domain of one label", spec: inField("network.dnsDomain", "acme")},
-		{name: "resources as numbers and as text", spec: inField("components.apiServer.resources", "{requests: {cpu: 1, memory: 1073741824}, limits: {cpu: '1.5', memory: 2Gi}}")},
-		{name: "a limit alone", spec: inField("components.etcd.resources.limits.memory", "1Gi")},
-		{name: "a request equal to the limit", spec: inField("components.scheduler.resources", "{requests: {cpu: 1000m}, limits: {cpu: 1}}")},
-		{name: "a sandbox", spec: with("runtimeClassName: kata-qemu.v1")},
-		{name: "without add-ons", spec: with("addons: {coreDNS: {enabled: false}, kubeProxy: {enabled: false}, konnectivity: {enabled: false}}")},
-		{name: "kept and paused", spec: with("deletionPolicy: Retain, paused: true")},
-		{name: "null for a default", spec: with("network: null, endpoint: {type: null}, replicas: null")},
-		{name: "a newer patch version", from: minimal, spec: `{version: v1.36.4}`},
-		{name: "an older patch version", from: minimal, spec: `{version: v1.36.0}`},
-		{name: "the next minor version", from: `{version: v1.35.4}`, spec: minimal},
-		{name: "nothing changed", from: minimal, spec: minimal},
-		{name: "defaults written out later", from: minimal, spec: with("network: {serviceCIDR: 10.96.0.0/16, podCIDR: 10.244.0.0/16, dnsDomain: cluster.local}, endpoint: {type: NodePort}, datastore: {etcd: {members: 1, storageSize: 8192Mi}}")},
-		{name: "a port chosen later", from: minimal, spec: inField("endpoint.port", "30001")},
-		{name: "more replicas", from: minimal, spec: with("replicas: 3")},
-		{name: "another deletion policy", from: minimal, spec: with("deletionPolicy: Retain")},
-		{name: "resources later", from: minimal, spec: inField("components.apiServer.resources.requests.cpu", "500m")},
-	}
+	}, badResources(), badExtraArgs(), badScheduling(), badStatus())
 }
 
 func names(n int) string {

@@ -1,12 +1,11 @@
 package validation
 
 import (
+	"cmp"
 	"context"
-	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions"
@@ -18,40 +17,56 @@ import (
 	apiservervalidation "k8s.io/apiextensions-apiserver/pkg/apiserver/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	celconfig "k8s.io/apiserver/pkg/apis/cel"
-	"sigs.k8s.io/yaml"
-
-	"github.com/teapot-cloud/teapot/test/apiserver"
 )
 
-// superfluous are constraints that refuse nothing which others would let pass, and why
-// they are there.
-var superfluous = map[string]string{
-	"spec.network.podCIDR: maxLength":       "no range of pods is longer; it bounds the estimated cost of the rules",
-	"status.conditions[].reason: minLength": "metav1.Condition has both this and a pattern",
+// superfluous returns, by path and constraint, those which refuse nothing that others would
+// let pass, and why they are there. What a template shares with a control plane is named as
+// in a control plane.
+func superfluous() map[string]string {
+	const cost = "the rule says the same; it bounds the estimated cost of the rule"
+	list := map[string]string{
+		"TenantControlPlane: required spec":              "a rule fails without it, with a worse sentence",
+		"spec.network.podCIDR: maxLength":                "no ranges of pods are longer; it bounds the estimated cost of the rules",
+		"spec.scheduling.tolerations[].key: maxLength":   cost,
+		"spec.scheduling.topologyKeys[]: maxLength":      cost,
+		templateSpec + ".datastore.adoptFrom: maxLength": "shared with control planes; a template has no adoptFrom at all",
+		"status.conditions[].reason: minLength":          "metav1.Condition has both this and a pattern",
+	}
+	for _, component := range components {
+		list["spec.components."+component+".extraArgs[]: required name"] = "a rule fails without it, with a worse sentence"
+	}
+	return list
 }
 
-// TestEveryConstraintRefuses takes every rule, bound, enum, pattern and required field
-// away in turn, with kube-apiserver's own validation code, and wants a bad input that
-// was refused and now passes.
+// TestEveryConstraintRefuses takes every rule, bound, enum, pattern and required field of
+// every kind away in turn, with kube-apiserver's own validation code, and wants a bad input
+// that was refused and now passes.
 func TestEveryConstraintRefuses(t *testing.T) {
-	for kind, version := range schemas(t) {
-		t.Run(kind, func(t *testing.T) {
-			whole := newValidator(t, version)
-			var candidates []change
-			for _, tt := range bad() {
-				c := newChange(t, whole, tt)
-				if len(whole.validate(t.Context(), c)) == 0 {
+	listed := superfluous()
+	unused := maps.Clone(listed)
+	for _, kind := range kinds(t) {
+		t.Run(kind.name, func(t *testing.T) {
+			whole := newValidator(t, kind.schema)
+			var candidates []candidate
+			for _, tt := range kind.bad {
+				c := candidate{change: newChange(t, kind, whole, tt)}
+				c.values, c.rules = whole.checkValues(c.change), whole.checkRules(t.Context(), c.change)
+				if len(c.values) == 0 && len(c.rules) == 0 {
 					t.Errorf("%s: accepted", tt.name)
 				}
 				candidates = append(candidates, c)
 			}
-			for _, constraint := range constraintsOf(version, nil) {
-				mutant := version.DeepCopy()
-				constraint.path.edit(mutant, constraint.remove)
-				validator := newValidator(t, mutant)
-				covered := slices.ContainsFunc(candidates, func(c change) bool { return len(validator.validate(t.Context(), c)) == 0 })
-				key := fmt.Sprintf("%s: %s", constraint.path, constraint.what)
-				if reason, ok := superfluous[key]; ok && covered {
+			constraints := constraintsOf(kind.schema, nil)
+			for i, constraint := range constraints {
+				covered := slices.ContainsFunc(candidates, aloneRefusedBy(t, kind.schema, constraints, i))
+				key := cmp.Or(constraint.path.String(), kind.name) + ": " + constraint.what
+				reason, ok := listed[key]
+				if !ok {
+					key = strings.TrimPrefix(key, "spec.template.")
+					reason, ok = listed[key]
+				}
+				delete(unused, key)
+				if ok && covered {
 					t.Errorf("%s: is listed as superfluous (%s), but a bad input is refused by it alone; remove it from the list", key, reason)
 				} else if !ok && !covered {
 					t.Errorf("%s: no bad input is refused by it alone; add one to cases_test.go, or remove it where another constraint says the same", key)
@@ -59,45 +74,54 @@ func TestEveryConstraintRefuses(t *testing.T) {
 			}
 		})
 	}
+	for key := range unused {
+		t.Errorf("%s: is listed as superfluous, but there is no such constraint; remove it from the list", key)
+	}
 }
 
-// schemas returns the schema of every kind.
-func schemas(t *testing.T) map[string]*apiextensionsv1.JSONSchemaProps {
+// candidate is a bad input with what the whole schema has against its values, and against it
+// by rules.
+type candidate struct {
+	change
+	values, rules field.ErrorList
+}
+
+// aloneRefusedBy says of a candidate whether it would pass without the constraint with the
+// index. kube-apiserver looks at rules only where all values are in order.
+func aloneRefusedBy(t *testing.T, schema *apiextensionsv1.JSONSchemaProps, constraints []constraint, index int) func(candidate) bool {
 	t.Helper()
-	paths, err := filepath.Glob(filepath.Join(apiserver.Root(t), apiserver.CRDs, "*.yaml"))
-	if err != nil || len(paths) == 0 {
-		t.Fatalf("no CRDs in %s: run `make generate` (%v)", apiserver.CRDs, err)
-	}
-	found := map[string]*apiextensionsv1.JSONSchemaProps{}
-	for _, path := range paths {
-		data, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var crd apiextensionsv1.CustomResourceDefinition
-		if err := yaml.UnmarshalStrict(data, &crd); err != nil {
-			t.Fatalf("%s: %v", path, err)
-		}
-		for _, version := range crd.Spec.Versions {
-			found[crd.Spec.Names.Kind+"."+version.Name] = version.Schema.OpenAPIV3Schema
+	mutant := schema.DeepCopy()
+	// To compile one rule is quicker than to compile all others, and values need none. From
+	// the last to the first, since the rules of a node are removed by their index.
+	for i, constraint := range slices.Backward(constraints) {
+		if constraint.rule && i != index {
+			constraint.path.edit(mutant, constraint.remove)
 		}
 	}
-	return found
+	if constraints[index].rule {
+		only := newValidator(t, mutant)
+		return func(c candidate) bool {
+			return len(c.values) == 0 && len(c.rules) > 0 && len(only.checkRules(t.Context(), c.change)) == len(c.rules)
+		}
+	}
+	constraints[index].path.edit(mutant, constraints[index].remove)
+	without := newValidator(t, mutant)
+	return func(c candidate) bool {
+		return len(c.values) > 0 && len(c.rules) == 0 && len(without.checkValues(c.change)) == 0
+	}
 }
 
-// path leads to a node of a schema: names of properties, and "[]" for the items of a list.
+// path leads to a node of a schema: names of properties, "[]" for the items of a list and
+// "{}" for the values of a map.
 type path []string
 
 func (p path) String() string {
 	text := ""
 	for i, step := range p {
-		if i > 0 && step != "[]" {
+		if i > 0 && step != "[]" && step != "{}" {
 			text += "."
 		}
 		text += step
-	}
-	if text == "" {
-		return "(the object)"
 	}
 	return text
 }
@@ -112,6 +136,8 @@ func (p path) edit(node *apiextensionsv1.JSONSchemaProps, change func(*apiextens
 		change(node)
 	case p[0] == "[]":
 		p[1:].edit(node.Items.Schema, change)
+	case p[0] == "{}":
+		p[1:].edit(node.AdditionalProperties.Schema, change)
 	default:
 		property := node.Properties[p[0]]
 		p[1:].edit(&property, change)
@@ -121,8 +147,10 @@ func (p path) edit(node *apiextensionsv1.JSONSchemaProps, change func(*apiextens
 
 // constraint is one way in which a schema refuses.
 type constraint struct {
-	path   path
-	what   string
+	path path
+	what string
+	// rule says that it is one in CEL.
+	rule   bool
 	remove func(*apiextensionsv1.JSONSchemaProps)
 }
 
@@ -131,7 +159,7 @@ func constraintsOf(node *apiextensionsv1.JSONSchemaProps, at path) []constraint 
 	var found []constraint
 	add := func(present bool, what string, remove func(*apiextensionsv1.JSONSchemaProps)) {
 		if present {
-			found = append(found, constraint{at, what, remove})
+			found = append(found, constraint{at, what, strings.HasPrefix(what, "rule "), remove})
 		}
 	}
 	type props = apiextensionsv1.JSONSchemaProps
@@ -147,6 +175,7 @@ func constraintsOf(node *apiextensionsv1.JSONSchemaProps, at path) []constraint 
 	add(node.MaxProperties != nil, "maxProperties", func(n *props) { n.MaxProperties = nil })
 	add(len(node.Enum) > 0, "enum", func(n *props) { n.Enum = nil })
 	add(node.XListType != nil && *node.XListType == "set", "list type set", func(n *props) { n.XListType = nil })
+	add(node.XListType != nil && *node.XListType == "map", "list type map", func(n *props) { n.XListType, n.XListMapKeys = nil, nil })
 	add(len(node.OneOf) > 0, "oneOf", func(n *props) { n.OneOf = nil })
 	add(len(node.AllOf) > 0, "allOf", func(n *props) { n.AllOf = nil })
 	add(node.Not != nil, "not", func(n *props) { n.Not = nil })
@@ -164,16 +193,19 @@ func constraintsOf(node *apiextensionsv1.JSONSchemaProps, at path) []constraint 
 	if node.Items != nil && node.Items.Schema != nil {
 		found = append(found, constraintsOf(node.Items.Schema, at.child("[]"))...)
 	}
+	if node.AdditionalProperties != nil && node.AdditionalProperties.Schema != nil {
+		found = append(found, constraintsOf(node.AdditionalProperties.Schema, at.child("{}"))...)
+	}
 	return found
 }
 
 // change is a write as the API server sees it, after defaulting; from is nil for a creation.
 type change struct{ from, to map[string]any }
 
-func newChange(t *testing.T, v validator, input badInput) change {
+func newChange(t *testing.T, kind kind, v validator, input badInput) change {
 	t.Helper()
 	object := func(spec string) map[string]any {
-		object := controlPlane(t, input.object, "some", spec).Object
+		object := kind.object(t, cmp.Or(input.object, "some"), spec).Object
 		defaulting.Default(object, v.structural)
 		return object
 	}
@@ -214,19 +246,23 @@ func newValidator(t *testing.T, version *apiextensionsv1.JSONSchemaProps) valida
 	return validator{structural, values, schemacel.NewValidator(structural, true, celconfig.PerCallLimit)}
 }
 
-func (v validator) validate(ctx context.Context, c change) field.ErrorList {
+// checkValues checks all but rules.
+func (v validator) checkValues(c change) field.ErrorList {
 	var errs field.ErrorList
-	var old any // an untyped nil for a creation, as in kube-apiserver
 	if c.from == nil {
 		errs = apiservervalidation.ValidateCustomResource(nil, c.to, v.values)
 	} else {
-		old = c.from
 		errs = apiservervalidation.ValidateCustomResourceUpdate(nil, c.to, c.from, v.values)
 	}
-	errs = append(errs, listtype.ValidateListSetsAndMaps(nil, v.structural, c.to)...)
-	if len(errs) > 0 {
-		return errs // as in kube-apiserver, rules are for what has the right form
+	return append(errs, listtype.ValidateListSetsAndMaps(nil, v.structural, c.to)...)
+}
+
+// checkRules checks the rules. Values that are not of the right type may be mistaken.
+func (v validator) checkRules(ctx context.Context, c change) field.ErrorList {
+	var old any // an untyped nil for a creation, as in kube-apiserver
+	if c.from != nil {
+		old = c.from
 	}
-	errs, _ = v.rules.Validate(ctx, nil, v.structural, c.to, old, celconfig.RuntimeCELCostBudget)
+	errs, _ := v.rules.Validate(ctx, nil, v.structural, c.to, old, celconfig.RuntimeCELCostBudget)
 	return errs
 }

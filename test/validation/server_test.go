@@ -1,6 +1,7 @@
 package validation
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -25,73 +26,94 @@ import (
 // TestBadInputIsRefused: by the API server itself, with a sentence that names the field
 // and says what to do.
 func TestBadInputIsRefused(t *testing.T) {
-	planes := controlPlanes(t)
-	for i, tt := range bad() {
-		t.Run(tt.name, func(t *testing.T) {
-			object := controlPlane(t, tt.object, fmt.Sprintf("bad-%d", i), tt.spec)
-			var err error
-			switch {
-			case tt.status != "":
-				object = create(t, planes, controlPlane(t, "", object.GetName(), tt.from))
-				object.Object["status"] = parse(t, tt.status)
-				_, err = planes.UpdateStatus(t.Context(), object, metav1.UpdateOptions{})
-			case tt.from != "":
-				existing := create(t, planes, controlPlane(t, "", object.GetName(), tt.from))
-				object.SetResourceVersion(existing.GetResourceVersion())
-				_, err = planes.Update(t.Context(), object, metav1.UpdateOptions{})
-			default:
-				_, err = planes.Create(t.Context(), object, metav1.CreateOptions{})
-			}
-			if !apierrors.IsInvalid(err) {
-				t.Fatalf("got %v, want it refused as invalid", err)
-			}
-			for _, part := range []string{tt.field, tt.want} {
-				if !strings.Contains(err.Error(), part) {
-					t.Errorf("got %q, want a sentence with %q", err, part)
+	for _, kind := range kinds(t) {
+		objects := objectsOf(t, kind.resource)
+		for i, tt := range kind.bad {
+			t.Run(kind.name+"/"+tt.name, func(t *testing.T) {
+				object := kind.object(t, cmp.Or(tt.object, fmt.Sprintf("bad-%d", i)), tt.spec)
+				var err error
+				switch {
+				case tt.status != "":
+					object = create(t, objects, kind.object(t, object.GetName(), tt.from))
+					object.Object["status"] = parse(t, tt.status)
+					_, err = objects.UpdateStatus(t.Context(), object, metav1.UpdateOptions{})
+				case tt.from != "":
+					existing := create(t, objects, kind.object(t, object.GetName(), tt.from))
+					object.SetResourceVersion(existing.GetResourceVersion())
+					_, err = objects.Update(t.Context(), object, metav1.UpdateOptions{})
+				default:
+					_, err = objects.Create(t.Context(), object, metav1.CreateOptions{})
 				}
-			}
-			if tt.field == "" {
-				return // a rule cannot point into metadata; its sentence does
-			}
-			var status apierrors.APIStatus
-			errors.As(err, &status)
-			if !slices.ContainsFunc(status.Status().Details.Causes, func(c metav1.StatusCause) bool { return c.Field == tt.field }) {
-				t.Errorf("the API server does not point at %s: %v", tt.field, err)
-			}
-		})
+				if !apierrors.IsInvalid(err) {
+					t.Fatalf("got %v, want it refused as invalid", err)
+				}
+				for _, part := range []string{tt.field, tt.want} {
+					if !strings.Contains(err.Error(), part) {
+						t.Errorf("got %q, want a sentence with %q", err, part)
+					}
+				}
+				if tt.field == "" {
+					return // a rule cannot point into metadata; its sentence does
+				}
+				var status apierrors.APIStatus
+				errors.As(err, &status)
+				if !slices.ContainsFunc(status.Status().Details.Causes, func(c metav1.StatusCause) bool { return c.Field == tt.field }) {
+					t.Errorf("the API server does not point at %s: %v", tt.field, err)
+				}
+			})
+		}
 	}
 }
 
 // TestGoodInputIsAccepted: what people write and may.
 func TestGoodInputIsAccepted(t *testing.T) {
-	planes := controlPlanes(t)
-	for i, tt := range good() {
-		t.Run(tt.name, func(t *testing.T) {
-			object := controlPlane(t, tt.object, fmt.Sprintf("good-%d", i), tt.spec)
-			if tt.from == "" {
-				create(t, planes, object)
-				return
-			}
-			existing := create(t, planes, controlPlane(t, "", object.GetName(), tt.from))
-			object.SetResourceVersion(existing.GetResourceVersion())
-			if _, err := planes.Update(t.Context(), object, metav1.UpdateOptions{}); err != nil {
-				t.Fatal(err)
-			}
-		})
+	for _, kind := range kinds(t) {
+		objects := objectsOf(t, kind.resource)
+		for i, tt := range kind.good {
+			t.Run(kind.name+"/"+tt.name, func(t *testing.T) {
+				object := kind.object(t, cmp.Or(tt.object, fmt.Sprintf("good-%d", i)), tt.spec)
+				if tt.from == "" {
+					create(t, objects, object)
+					return
+				}
+				existing := create(t, objects, kind.object(t, object.GetName(), tt.from))
+				object.SetResourceVersion(existing.GetResourceVersion())
+				if _, err := objects.Update(t.Context(), object, metav1.UpdateOptions{}); err != nil {
+					t.Fatal(err)
+				}
+			})
+		}
+	}
+}
+
+// TestGoodStatusIsKept: nothing that a controller writes is pruned.
+func TestGoodStatusIsKept(t *testing.T) {
+	planes := objectsOf(t, planeKind.resource)
+	object := create(t, planes, planeKind.object(t, "observed", minimal))
+	want := parse(t, goodStatus)
+	object.Object["status"] = want
+	got, err := planes.UpdateStatus(t.Context(), object, metav1.UpdateOptions{FieldValidation: metav1.FieldValidationStrict})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := gocmp.Diff(want, got.Object["status"]); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 
 // TestUnknownFieldsAreRefused, as kubectl asks for by default.
 func TestUnknownFieldsAreRefused(t *testing.T) {
-	planes := controlPlanes(t)
+	planes := objectsOf(t, planeKind.resource)
 	for i, tt := range []struct{ spec, want string }{
 		{with("replica: 3"), `unknown field "spec.replica"`},
 		{inField("endpoint.hostname", "api.example.org"), `unknown field "spec.endpoint.hostname"`},
 		{inField("network.podCidr", "10.0.0.0/16"), `unknown field "spec.network.podCidr"`},
 		{inField("components.apiServer.resources.requests.storage", "1Gi"), `unknown field "spec.components.apiServer.resources.requests.storage"`},
 		{inField("addons.coredns.enabled", "false"), `unknown field "spec.addons.coredns"`},
+		{inField("scheduling.affinity", "{}"), `unknown field "spec.scheduling.affinity"`},
+		{inField("components.etcd.extraArgs", "[{name: v, value: '1', arg: w}]"), `unknown field "spec.components.etcd.extraArgs[0].arg"`},
 	} {
-		_, err := planes.Create(t.Context(), controlPlane(t, "", fmt.Sprintf("unknown-%d", i), tt.spec), metav1.CreateOptions{FieldValidation: metav1.FieldValidationStrict})
+		_, err := planes.Create(t.Context(), planeKind.object(t, fmt.Sprintf("unknown-%d", i), tt.spec), metav1.CreateOptions{FieldValidation: metav1.FieldValidationStrict})
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("got %v, want %s", err, tt.want)
 		}
@@ -113,16 +135,41 @@ deletionPolicy: Delete
 `
 
 func TestDefaults(t *testing.T) {
-	planes := controlPlanes(t)
+	planes := objectsOf(t, planeKind.resource)
 	want := parse(t, defaults)
 	for i, spec := range []string{
 		minimal,
 		with("network: {}, endpoint: {}, datastore: {}, addons: {}"),
 		with("network: null, endpoint: null, datastore: {etcd: {}}, addons: {coreDNS: {}, kubeProxy: {}, konnectivity: {}}, replicas: null"),
 	} {
-		created := create(t, planes, controlPlane(t, "", fmt.Sprintf("defaults-%d", i), spec))
-		if diff := cmp.Diff(want, created.Object["spec"]); diff != "" {
+		created := create(t, planes, planeKind.object(t, fmt.Sprintf("defaults-%d", i), spec))
+		if diff := gocmp.Diff(want, created.Object["spec"]); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", spec, diff)
+		}
+	}
+}
+
+// TestDefaultsOfTemplates: what is left out of a template is left to the defaults of the
+// control plane; what is begun is completed.
+func TestDefaultsOfTemplates(t *testing.T) {
+	template := kind{name: "TenantControlPlaneTemplate", resource: "tenantcontrolplanetemplates"}
+	templates := objectsOf(t, template.resource)
+	for i, tt := range []struct{ spec, want string }{
+		{"{template: {}}", "{template: {}}"},
+		{"{template: {spec: {}}}", "{template: {spec: {deletionPolicy: Delete}}}"},
+		{
+			"{template: {spec: {endpoint: {}, network: {podCIDR: 10.0.0.0/12}, datastore: {}, addons: {}}}}",
+			`{template: {spec: {
+				endpoint: {type: NodePort},
+				network: {serviceCIDR: 10.96.0.0/16, podCIDR: 10.0.0.0/12, dnsDomain: cluster.local},
+				datastore: {etcd: {members: 1, storageSize: 8Gi}},
+				addons: {coreDNS: {enabled: true}, kubeProxy: {enabled: true}, konnectivity: {enabled: true}},
+				deletionPolicy: Delete}}}`,
+		},
+	} {
+		created := create(t, templates, template.object(t, fmt.Sprintf("defaults-%d", i), tt.spec))
+		if diff := gocmp.Diff(parse(t, tt.want), created.Object["spec"]); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.spec, diff)
 		}
 	}
 }
@@ -142,19 +189,24 @@ func TestDefaultsForGoClients(t *testing.T) {
 	if err := c.Create(t.Context(), plane); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if err := c.Delete(context.WithoutCancel(t.Context()), plane); err != nil {
+			t.Error(err)
+		}
+	})
 	got, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&plane.Spec)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(parse(t, defaults), any(got)); diff != "" {
+	if diff := gocmp.Diff(parse(t, defaults), any(got)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 
 // TestScale: kubectl scale works, within the bounds of replicas.
 func TestScale(t *testing.T) {
-	planes := controlPlanes(t)
-	create(t, planes, controlPlane(t, "", "scaled", minimal))
+	planes := objectsOf(t, planeKind.resource)
+	create(t, planes, planeKind.object(t, "scaled", minimal))
 	scale := func(replicas int) error {
 		_, err := planes.Patch(t.Context(), "scaled", types.MergePatchType, fmt.Appendf(nil, `{"spec":{"replicas":%d}}`, replicas), metav1.PatchOptions{}, "scale")
 		return err
@@ -179,37 +231,26 @@ func TestScale(t *testing.T) {
 	}
 }
 
-func controlPlanes(t *testing.T) dynamic.ResourceInterface {
+// planeKind is for tests of TenantControlPlane alone.
+var planeKind = kind{name: "TenantControlPlane", resource: "tenantcontrolplanes"}
+
+func objectsOf(t *testing.T, resource string) dynamic.ResourceInterface {
 	t.Helper()
 	c, err := dynamic.NewForConfig(apiserver.Config(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return c.Resource(teapotv1.GroupVersion.WithResource("tenantcontrolplanes")).Namespace(metav1.NamespaceDefault)
+	return c.Resource(teapotv1.GroupVersion.WithResource(resource)).Namespace(metav1.NamespaceDefault)
 }
 
-func controlPlane(t *testing.T, name, otherwise, spec string) *unstructured.Unstructured {
+func create(t *testing.T, objects dynamic.ResourceInterface, object *unstructured.Unstructured) *unstructured.Unstructured {
 	t.Helper()
-	object := &unstructured.Unstructured{Object: map[string]any{}}
-	object.SetGroupVersionKind(teapotv1.GroupVersion.WithKind("TenantControlPlane"))
-	object.SetName(name)
-	if name == "" {
-		object.SetName(otherwise)
-	}
-	if spec != "" {
-		object.Object["spec"] = parse(t, spec)
-	}
-	return object
-}
-
-func create(t *testing.T, planes dynamic.ResourceInterface, object *unstructured.Unstructured) *unstructured.Unstructured {
-	t.Helper()
-	created, err := planes.Create(t.Context(), object, metav1.CreateOptions{})
+	created, err := objects.Create(t.Context(), object, metav1.CreateOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := planes.Delete(context.WithoutCancel(t.Context()), created.GetName(), metav1.DeleteOptions{}); err != nil {
+		if err := objects.Delete(context.WithoutCancel(t.Context()), created.GetName(), metav1.DeleteOptions{}); err != nil {
 			t.Error(err)
 		}
 	})
