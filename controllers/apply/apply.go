@@ -39,8 +39,10 @@ type Outcome int
 
 // Values of Outcome.
 const (
-	// Unchanged: the object was as it should be.
+	// Unchanged: the object was as it should be, or nothing may be written.
 	Unchanged Outcome = iota
+	// Missing: the object is not there, and nothing may be written.
+	Missing
 	// Made: the object was not there.
 	Made
 	// Changed: what is wanted has changed.
@@ -74,27 +76,22 @@ func (a Applier) Apply(ctx context.Context, desired client.Object, options Optio
 			return Unchanged, err
 		}
 		same := live.GetAnnotations()[teapotv1.AppliedHashAnnotation] == hash
-		foreign := options.Force && hasForeignFields(live)
-		if a.ReadOnly || same && !foreign && isSubset(want.Object, have.Object) {
+		unchanged := same && isSubset(want.Object, have.Object)
+		if a.ReadOnly || unchanged && !(options.Force && hasForeignFields(live)) {
 			return Unchanged, copyInto(have, desired)
 		}
-		if foreign {
-			evicted, err := a.evict(ctx, want)
-			if err != nil {
-				return Unchanged, err
-			}
-			if !evicted && same && isSubset(want.Object, have.Object) {
-				return Unchanged, copyInto(have, desired) // the cache is behind
-			}
-		}
-		outcome = Changed
-		if same {
+		switch {
+		case unchanged:
+			outcome = Unchanged // but for what evict finds
+		case same:
 			outcome = Repaired
+		default:
+			outcome = Changed
 		}
 	case !apierrors.IsNotFound(err):
 		return Unchanged, fmt.Errorf("reading %s: %w", describe(want), err)
 	case a.ReadOnly:
-		return Unchanged, fmt.Errorf("reading %s: %w", describe(want), err)
+		return Missing, nil
 	}
 
 	applyOptions := []client.ApplyOption{client.FieldOwner(teapotv1.FieldManager)}
@@ -104,7 +101,18 @@ func (a Applier) Apply(ctx context.Context, desired client.Object, options Optio
 	if err := a.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(want), applyOptions...); err != nil {
 		return Unchanged, fmt.Errorf("applying %s: %w", describe(want), err)
 	}
-	log.FromContext(ctx).Info("applied", "object", describe(want))
+	if options.Force {
+		evicted, err := a.evict(ctx, want)
+		if err != nil {
+			return Unchanged, err
+		}
+		if evicted && outcome != Made {
+			outcome = Repaired
+		}
+	}
+	if outcome != Unchanged {
+		log.FromContext(ctx).Info("applied", "object", describe(want))
+	}
 	return outcome, copyInto(want, desired)
 }
 

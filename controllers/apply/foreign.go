@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -61,15 +63,27 @@ func foreignFields(entries []metav1.ManagedFieldsEntry) map[string]*fieldpath.Se
 		}
 		added := fieldpath.NewSet()
 		for path := range set.Difference(ours).Leaves().All() {
-			if !isFree(path) {
+			if !isFree(path) && !holds(ours, path) {
 				added.Insert(path.Copy())
 			}
+		}
+		if known := foreign[entry.Manager]; known != nil {
+			added = added.Union(known) // one who both applies and updates has two entries
 		}
 		if !added.Empty() {
 			foreign[entry.Manager] = added
 		}
 	}
 	return foreign
+}
+
+// holds says whether a set has fields below a path. Whoever makes an object owns its lists and
+// maps as such, beside what is in them.
+func holds(set *fieldpath.Set, path fieldpath.Path) bool {
+	for _, step := range path {
+		set = set.WithPrefix(step)
+	}
+	return !set.Empty()
 }
 
 func isOurs(manager string) bool {
@@ -86,11 +100,11 @@ func fields(entry metav1.ManagedFieldsEntry) (*fieldpath.Set, bool) {
 
 // free are the fields that others may add: labels and annotations, which tools of the
 // operator's write (the template's, too: kubectl rollout restart is one), what the system
-// writes, the operator's pull secrets of a service account, and what a load balancer's
-// controller notes in a Service.
+// writes, the operator's secrets of a service account (OpenShift writes them by itself), and
+// what a load balancer's controller notes in a Service.
 var free = [][]string{
 	{"metadata"}, {"status"}, {"spec", "finalizers"}, {"spec", "template", "metadata"},
-	{"imagePullSecrets"}, {"spec", "loadBalancerIP"}, {"spec", "loadBalancerClass"}, {"spec", "healthCheckNodePort"},
+	{"imagePullSecrets"}, {"secrets"}, {"spec", "loadBalancerIP"}, {"spec", "loadBalancerClass"}, {"spec", "healthCheckNodePort"},
 }
 
 func isFree(path fieldpath.Path) bool {
@@ -107,33 +121,66 @@ func isFree(path fieldpath.Path) bool {
 	})
 }
 
-// evict removes from an object what others added to it. It reports whether there was
-// anything.
-func (a Applier) evict(ctx context.Context, desired *unstructured.Unstructured) (bool, error) {
-	live := &unstructured.Unstructured{}
-	live.SetGroupVersionKind(desired.GroupVersionKind())
-	// An unstructured object is read from the API server: the cache knows no fields.
-	if err := a.Client.Get(ctx, client.ObjectKeyFromObject(desired), live); err != nil {
-		return false, client.IgnoreNotFound(fmt.Errorf("reading %s: %w", describe(desired), err))
-	}
-	cleaned := live.DeepCopy()
-	removed := false
-	for _, set := range foreignFields(live.GetManagedFields()) {
-		for path := range set.All() {
-			removed = removeField(cleaned.Object, path) || removed
-		}
-	}
-	if !removed {
+// evict removes from an object, as the API server answered it to our apply, what others added
+// to it. It reports whether there was anything. It comes after the apply: by then a field of
+// ours that somebody had changed is ours again, and is not taken out of a running object.
+//
+// A value that the API server puts back (a default, an address that it keeps) is not a change;
+// with it the API server would keep the name of whoever wrote it, so that is removed as well.
+func (a Applier) evict(ctx context.Context, live *unstructured.Unstructured) (bool, error) {
+	foreign := foreignFields(live.GetManagedFields())
+	if len(foreign) == 0 {
 		return false, nil
 	}
-	patch := client.MergeFromWithOptions(live, client.MergeFromWithOptimisticLock{})
-	if err := a.Client.Patch(ctx, cleaned, patch, client.FieldOwner(teapotv1.FieldManager)); err != nil {
-		return false, fmt.Errorf("removing from %s what somebody else added: %w", describe(desired), err)
+	before := live.DeepCopy()
+	for _, set := range foreign {
+		for path := range set.All() {
+			removeField(live.Object, path)
+		}
 	}
-	return true, nil
+	remaining, err := disown(live.GetManagedFields(), foreign)
+	if err != nil {
+		return false, fmt.Errorf("reading who owns the fields of %s: %w", describe(live), err)
+	}
+	live.SetManagedFields(remaining)
+	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	if err := a.Client.Patch(ctx, live, patch, client.FieldOwner(teapotv1.FieldManager)); err != nil {
+		return false, fmt.Errorf("removing from %s what somebody else added: %w", describe(before), err)
+	}
+	return !equality.Semantic.DeepEqual(withoutMetadata(before), withoutMetadata(live)), nil
 }
 
-// removeField deletes what a path leads to, and reports whether it was there.
+func withoutMetadata(object *unstructured.Unstructured) map[string]any {
+	rest := maps.Clone(object.Object)
+	delete(rest, "metadata")
+	return rest
+}
+
+// disown takes the foreign fields from those who own them.
+func disown(entries []metav1.ManagedFieldsEntry, foreign map[string]*fieldpath.Set) ([]metav1.ManagedFieldsEntry, error) {
+	var remaining []metav1.ManagedFieldsEntry
+	for _, entry := range entries {
+		set, ok := fields(entry)
+		added := foreign[entry.Manager]
+		if added == nil || entry.Subresource != "" || !ok {
+			remaining = append(remaining, entry)
+			continue
+		}
+		if set = set.Difference(added); set.Empty() {
+			continue
+		}
+		encoded, err := set.ToJSON()
+		if err != nil {
+			return nil, err
+		}
+		entry.FieldsV1 = &metav1.FieldsV1{Raw: encoded}
+		remaining = append(remaining, entry)
+	}
+	return remaining, nil
+}
+
+// removeField deletes what a path leads to, if it is there, and what is empty without it: the
+// API server sets defaults where there is nothing. It reports whether the node is empty then.
 func removeField(node any, path fieldpath.Path) bool {
 	head, rest := path[0], path[1:]
 	fields, isMap := node.(map[string]any)
@@ -141,29 +188,29 @@ func removeField(node any, path fieldpath.Path) bool {
 		return false
 	}
 	name := *head.FieldName
-	child, found := fields[name]
-	if !found {
-		return false
-	}
-	if len(rest) == 0 {
-		delete(fields, name)
-		return true
-	}
-	list, isList := child.([]any)
-	if !isList {
-		return removeField(child, rest)
-	}
-	at := slices.IndexFunc(list, func(element any) bool { return leadsTo(rest[0], element) })
+	list, isList := fields[name].([]any)
 	switch {
-	case at < 0:
-		return false
-	case len(rest) == 1, rest[1].FieldName != nil && isKey(rest[0], *rest[1].FieldName):
-		// The element itself, or the field that makes it this element.
-		fields[name] = slices.Delete(slices.Clone(list), at, at+1)
-		return true
+	case len(rest) == 0:
+		delete(fields, name)
+	case !isList:
+		if removeField(fields[name], rest) {
+			delete(fields, name)
+		}
 	default:
-		return removeField(list[at], rest[1:])
+		at := slices.IndexFunc(list, func(element any) bool { return leadsTo(rest[0], element) })
+		switch {
+		case at < 0:
+		case len(rest) == 1, rest[1].FieldName != nil && isKey(rest[0], *rest[1].FieldName):
+			// The element itself, or the field that makes it this element.
+			fields[name] = slices.Delete(list, at, at+1)
+			if len(list) == 1 {
+				delete(fields, name)
+			}
+		default:
+			removeField(list[at], rest[1:])
+		}
 	}
+	return len(fields) == 0
 }
 
 // leadsTo says whether a path's element means this element of a list.

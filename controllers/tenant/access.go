@@ -56,6 +56,9 @@ func connect(access Access) (*connection, error) {
 		Host: access.URL,
 		TLSClientConfig: rest.TLSClientConfig{
 			ServerName: access.ServerName, CAData: access.CA, CertData: access.Cert, KeyData: access.Key,
+			// One request at a time needs none of HTTP/2, whose buffers and goroutines are a sixth
+			// of what a tenant costs the manager (docs/benchmarks.md).
+			NextProtos: []string{"http/1.1"},
 		},
 		UserAgent: "teapot-manager",
 		// Endpoints are deprecated and needed all the same: pods look for the API there.

@@ -51,9 +51,10 @@ func NewContent(objects, absent []unstructured.Unstructured) (*Content, error) {
 func (s *Session) apply(ctx context.Context, content *Content) {
 	var errs []error
 	applied := baseline{}
+	settled := content.Settled && !s.drifted() // what has drifted has a deadline
 	for i := range content.Objects {
-		if i == 1 || content.Settled && i == 0 {
-			defer s.pace(ctx, content.Settled)()
+		if !settled && i == 1 || settled && i == 0 {
+			defer s.pace(ctx, settled)()
 		}
 		object := &content.Objects[i]
 		result, err := s.conn.applyObject(ctx, object)
@@ -80,14 +81,16 @@ func (s *Session) apply(ctx context.Context, content *Content) {
 	err := errors.Join(errs...)
 	s.publish(ctx, func(o *Observation) {
 		if err != nil {
-			o.ApplyError = err.Error()
+			// What was applied before may be half replaced: nothing is known to be there.
+			o.Applied, o.ApplyError = "", err.Error()
 			return
 		}
 		o.Applied, o.ApplyError = content.Hash, ""
 	})
 	if err == nil {
-		s.forget(content)
+		// In this order: Want asks for the content anew while something has drifted.
 		s.settle(ctx, applied)
+		s.forget(content)
 		log.FromContext(ctx).Info("applied objects inside the tenant's cluster", "objects", len(content.Objects))
 	}
 }
@@ -121,10 +124,16 @@ func (c *connection) resource(object *unstructured.Unstructured) dynamic.Resourc
 	return c.dynamic.Resource(resource)
 }
 
-// applyObject applies without force. A field that the tenant has taken over (an edited
-// Corefile, say) stays the tenant's: it is left out and the rest applied again.
+// configuration are the kinds of which a tenant may take fields over: an edited Corefile, say,
+// or the resources of an add-on. All else that is applied says who may do what, or where the API
+// is: there a field of another's is a change to undo.
+var configuration = []string{"ConfigMap", "Deployment", "DaemonSet"}
+
+// applyObject applies an object. A field that the tenant has taken over and may have stays the
+// tenant's: it is left out and the rest applied again.
 func (c *connection) applyObject(ctx context.Context, object *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	wanted := object.DeepCopy()
+	force := !slices.Contains(configuration, object.GetKind())
 	for {
 		encoded, err := wanted.MarshalJSON()
 		if err != nil {
@@ -132,7 +141,7 @@ func (c *connection) applyObject(ctx context.Context, object *unstructured.Unstr
 		}
 		callCtx, cancel := context.WithTimeout(ctx, callTimeout)
 		result, err := c.resource(object).Patch(callCtx, object.GetName(), types.ApplyPatchType, encoded,
-			metav1.PatchOptions{FieldManager: teapotv1.FieldManager})
+			metav1.PatchOptions{FieldManager: teapotv1.FieldManager, Force: &force})
 		cancel()
 		switch {
 		case err == nil:

@@ -18,13 +18,18 @@ import (
 
 // driftPeriod is how long it takes to look at every kind of object once. What somebody
 // changed is put right within 30 s, so it leaves time for the repair.
-const driftPeriod = 20 * time.Second
+const driftPeriod = 22 * time.Second
 
 // baseline is how objects were when they had last been applied: a fingerprint for each, by
 // resource. It is all that a session keeps of them.
 type baseline map[schema.GroupVersionResource]map[types.NamespacedName]string
 
+// note leaves out an object whose label of Teapot's somebody else has taken over: it cannot be
+// found again by it, and the label stays theirs.
 func (b baseline) note(resource schema.GroupVersionResource, object metav1.Object) {
+	if object.GetLabels()[teapotv1.ManagedByLabel] != teapotv1.ManagedByTeapot {
+		return
+	}
 	if b[resource] == nil {
 		b[resource] = map[types.NamespacedName]string{}
 	}
@@ -61,33 +66,71 @@ type drift struct {
 func (d *drift) wants() bool { return len(d.found) > 0 }
 
 // lookForDrift asks for the metadata of the kinds whose turn it is, from the API server's
-// own cache, and compares it with the baseline. A failure to ask is not reported: the next
-// ask for machines tells of it.
-func (s *Session) lookForDrift(ctx context.Context) {
+// own cache, and compares it with the baseline. It takes no longer than one ask. It reports
+// whether it was answered; a failure is not told of, since the next ask for machines tells.
+func (s *Session) lookForDrift(ctx context.Context) bool {
+	asking, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
 	for _, resource := range s.dueForALook() {
-		seen, err := s.conn.listOurs(ctx, resource)
-		if err != nil {
-			return
-		}
-		s.mu.Lock()
-		found := map[types.NamespacedName]string{}
-		for name, was := range s.drift.applied[resource] {
-			if seen[name] != was {
-				found[name] = seen[name]
+		switch found, err := s.differences(asking, resource, fromCache); {
+		case err != nil:
+			return false
+		case len(found) > 0:
+			answered := s.lookAtAll(asking)
+			if s.drifted() {
+				s.publish(ctx, func(o *Observation) { o.Drifts++ })
 			}
-		}
-		if len(found) > 0 {
-			if s.drift.found == nil {
-				s.drift.found = baseline{}
-			}
-			s.drift.found[resource] = found
-		}
-		s.mu.Unlock()
-		if len(found) > 0 {
-			s.publish(ctx, func(o *Observation) { o.Drifts++ })
-			return
+			return answered
 		}
 	}
+	return true
+}
+
+// lookAtAll finds everything that differs, since all of it is about to be put right and is to
+// be told of. The API server's cache may be behind, so this reads through etcd.
+func (s *Session) lookAtAll(ctx context.Context) bool {
+	s.mu.Lock()
+	resources := slices.Collect(maps.Keys(s.drift.applied))
+	s.mu.Unlock()
+	found, answered := baseline{}, true
+	for _, resource := range resources {
+		differ, err := s.differences(ctx, resource, throughEtcd)
+		if err != nil {
+			answered = false
+			break
+		}
+		if len(differ) > 0 {
+			found[resource] = differ
+		}
+	}
+	s.mu.Lock()
+	s.drift.found = found
+	s.mu.Unlock()
+	return answered
+}
+
+// differences lists a resource and returns what is not as it was applied.
+func (s *Session) differences(ctx context.Context, resource schema.GroupVersionResource, version string) (map[types.NamespacedName]string, error) {
+	seen, err := s.conn.listOurs(ctx, resource, version)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	found := map[types.NamespacedName]string{}
+	for name, was := range s.drift.applied[resource] {
+		if seen[name] != was {
+			found[name] = seen[name]
+		}
+	}
+	return found, nil
+}
+
+// drifted says whether something is to be put right.
+func (s *Session) drifted() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.drift.wants()
 }
 
 // dueForALook spreads the kinds evenly over the period.
@@ -119,14 +162,16 @@ func (s *Session) settle(ctx context.Context, applied baseline) {
 	var repaired []string
 	for resource, found := range s.drift.found {
 		for name, seen := range found {
-			now := applied[resource][name]
-			if now != "" && now != seen && now != s.drift.applied[resource][name] {
+			if now := applied[resource][name]; now != "" && now != seen {
 				repaired = append(repaired, resource.Resource+" "+name.String())
 			}
 		}
 	}
 	slices.Sort(repaired)
-	s.drift = drift{applied: applied, repaired: append(s.drift.repaired, repaired...)}
+	// The round goes on where it was: a kind that is changed again and again does not keep
+	// those after it from being looked at.
+	s.drift.applied, s.drift.found = applied, nil
+	s.drift.repaired = append(s.drift.repaired, repaired...)
 	s.mu.Unlock()
 	if len(repaired) > 0 {
 		s.publish(ctx, func(o *Observation) { o.Repairs++ })
@@ -142,14 +187,20 @@ func (s *Session) TakeRepairs() []string {
 	return repaired
 }
 
-// listOurs lists the metadata of Teapot's objects of a resource, as the API server's watch
-// cache has it.
-func (c *connection) listOurs(ctx context.Context, resource schema.GroupVersionResource) (map[types.NamespacedName]string, error) {
+// Resource versions of a list: as the API server's watch cache has it, and as etcd has it.
+// https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions
+const (
+	fromCache   = "0"
+	throughEtcd = ""
+)
+
+// listOurs lists the metadata of Teapot's objects of a resource.
+func (c *connection) listOurs(ctx context.Context, resource schema.GroupVersionResource, version string) (map[types.NamespacedName]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	list, err := c.metadata.Resource(resource).List(ctx, metav1.ListOptions{
 		LabelSelector:   labels.SelectorFromSet(labels.Set{teapotv1.ManagedByLabel: teapotv1.ManagedByTeapot}).String(),
-		ResourceVersion: "0",
+		ResourceVersion: version,
 	})
 	if err != nil {
 		return nil, err

@@ -17,7 +17,7 @@ import (
 // reconcile. eagerInterval makes a start or a return seen at once, and its slower
 // successors spare tenants that stay away.
 const (
-	steadyInterval = 3 * time.Second
+	steadyInterval = 4 * time.Second
 	eagerInterval  = 200 * time.Millisecond
 	eagerFor       = 30 * time.Second
 	calmInterval   = time.Second
@@ -146,6 +146,9 @@ func (s *Session) run(ctx context.Context) {
 			}
 		}
 		content := s.pending()
+		if content == nil && applying == nil {
+			tried = "" // it went well, so what comes next is no further attempt
+		}
 		if content != nil && content.Hash != tried {
 			backoff, tried, retryApply = newApplyBackoff(), content.Hash, time.Time{}
 		}
@@ -159,11 +162,10 @@ func (s *Session) run(ctx context.Context) {
 			}(applying)
 		}
 
-		if ok && applying == nil && content == nil {
-			s.lookForDrift(ctx)
-		}
-
 		interval := steadyInterval
+		if ok && applying == nil && content == nil && !s.lookForDrift(ctx) {
+			interval = calmInterval // it may be gone: asked soon, so that Ready is withdrawn in time
+		}
 		if until := retryApply.Sub(s.clock.Now()); ok && content != nil && applying == nil {
 			interval = min(max(until, calmInterval), steadyInterval)
 		}

@@ -28,6 +28,9 @@ func (s *scope) ensureBase(ctx context.Context) error {
 	if err := s.observeServing(ctx); err != nil {
 		return err
 	}
+	if known := s.tcp.Status.Endpoint; known != nil && (s.input.Serving.ControlPlane || s.initialized()) {
+		s.input.Known = controlplane.Endpoint{Address: known.Address, Port: known.Port, KonnectivityPort: known.KonnectivityPort}
+	}
 	objects := controlplane.Base(s.input)
 	if err := s.apply(ctx, true, objects...); err != nil {
 		if taken := portTaken(err); taken != "" {

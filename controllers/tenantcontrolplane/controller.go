@@ -23,6 +23,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
@@ -102,12 +103,16 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (resul
 	}
 
 	if !tcp.DeletionTimestamp.IsZero() {
+		s.summarizePaused()
 		if s.paused || !controllerutil.ContainsFinalizer(tcp, teapotv1.ControlPlaneFinalizer) {
 			return ctrl.Result{}, s.patchStatus(ctx)
 		}
+		began := r.Clock.Now()
+		defer func() { metrics.ObserveStep(metrics.StepDelete, r.Clock.Since(began)) }()
 		return s.delete(ctx)
 	}
-	if !s.paused && controllerutil.AddFinalizer(tcp, teapotv1.ControlPlaneFinalizer) {
+	begins := !s.paused && controllerutil.AddFinalizer(tcp, teapotv1.ControlPlaneFinalizer)
+	if begins {
 		// Before anything is made: what exists without the finalizer could leak.
 		patch := client.MergeFromWithOptions(s.before, client.MergeFromWithOptimisticLock{})
 		if err := r.Client.Patch(ctx, tcp, patch); err != nil {
@@ -126,7 +131,16 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (resul
 		}
 	}
 	result, failure = s.conclude(failure)
-	return result, errors.Join(failure, s.patchStatus(ctx))
+	failure = errors.Join(failure, s.patchStatus(ctx))
+	if begins && s.gone {
+		// It was deleted in the moment in which the finalizer was added. An API server looks for
+		// finalizers once and then deletes, whatever was written meanwhile (Store.Delete in
+		// k8s.io/apiserver/pkg/registry/generic/registry/store.go, v0.36.3).
+		log.FromContext(ctx).Info("deleted while it began")
+		_, err := s.deleteNamespace(ctx)
+		return ctrl.Result{}, errors.Join(failure, err)
+	}
+	return result, failure
 }
 
 // step is one part of a reconcile; its name is what metrics call it.
@@ -138,13 +152,13 @@ type step struct {
 // steps are run in order until one says that it must wait, or fails.
 func (s *scope) steps() []step {
 	return []step{
-		{"namespace", s.ensureNamespace},
-		{"base", s.ensureBase},
-		{"endpoint", s.resolveEndpoint},
-		{"credentials", s.ensureCredentials},
-		{"workloads", s.ensureWorkloads},
-		{"tenant-secrets", s.ensureTenantSecrets},
-		{"inside", s.askTenant},
+		{metrics.StepNamespace, s.ensureNamespace},
+		{metrics.StepBase, s.ensureBase},
+		{metrics.StepEndpoint, s.resolveEndpoint},
+		{metrics.StepCredentials, s.ensureCredentials},
+		{metrics.StepWorkloads, s.ensureWorkloads},
+		{metrics.StepTenantSecrets, s.ensureTenantSecrets},
+		{metrics.StepInside, s.askTenant},
 	}
 }
 

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
@@ -56,6 +58,9 @@ func (s *scope) ensureCredentials(ctx context.Context) error {
 		return err
 	}
 	for _, certificate := range issued {
+		if s.established() && altered(certificate.Reason) {
+			s.tellRepair(controlplane.SecretOf(s.input, certificate.Leaf), "was changed or deleted by somebody else and is issued anew: certificate %s (%s)", certificate.Leaf, certificate.Message)
+		}
 		log.FromContext(ctx).Info("issued certificate", "certificate", certificate.Leaf, "reason", certificate.Reason, "message", certificate.Message)
 	}
 	first, renewal, err := credentials.Expiry()
@@ -79,7 +84,11 @@ func (s *scope) authorities(ctx context.Context) (pki.Authorities, error) {
 		err = s.Live.Get(ctx, key, secret)
 	}
 	if err == nil {
-		return pki.ParseAuthorities(secret.Data)
+		authorities, err := pki.ParseAuthorities(secret.Data)
+		if err == nil {
+			err = s.labelAuthorities(ctx, secret)
+		}
+		return authorities, err
 	}
 	if !apierrors.IsNotFound(err) {
 		return pki.Authorities{}, fmt.Errorf("reading Secret %s: %w", key, err)
@@ -105,6 +114,30 @@ func (s *scope) authorities(ctx context.Context) (pki.Authorities, error) {
 	}
 	log.FromContext(ctx).Info("made certificate authorities and service-account keys", "secret", key)
 	return authorities, nil
+}
+
+// labelAuthorities puts back the labels of a Secret that is otherwise never written to: they
+// make it watched.
+func (s *scope) labelAuthorities(ctx context.Context, secret *corev1.Secret) error {
+	wanted := labels.Set(controlplane.OwnerLabels(s.input.Owner))
+	if s.paused || labels.SelectorFromSet(wanted).Matches(labels.Set(secret.Labels)) {
+		return nil
+	}
+	before := secret.DeepCopy()
+	secret.Labels = labels.Merge(secret.Labels, wanted)
+	if err := s.Client.Patch(ctx, secret, client.MergeFrom(before), client.FieldOwner(teapotv1.FieldManager)); err != nil {
+		return fmt.Errorf("labelling Secret %s: %w", client.ObjectKeyFromObject(secret), err)
+	}
+	s.tellRepair(secret, "lost labels of Teapot's and has them again: Secret %s", client.ObjectKeyFromObject(secret))
+	return nil
+}
+
+// altered says of the reason for a new certificate that somebody else meddled with the old
+// one: neither the time nor the spec asks for it.
+func altered(reason pki.Reason) bool {
+	return slices.Contains([]pki.Reason{
+		pki.ReasonMissing, pki.ReasonUnreadable, pki.ReasonKeyMismatch, pki.ReasonSubjectDiffers, pki.ReasonUsagesDiffer,
+	}, reason)
 }
 
 // observeSecrets reads the Secrets that hold certificates.
@@ -144,8 +177,14 @@ func (s *scope) ensureTenantSecrets(ctx context.Context) error {
 		}
 		objects[i] = secret
 	}
+	for _, object := range objects {
+		if err := s.refuseForeign(ctx, object); err != nil {
+			return err
+		}
+	}
 	if err := s.apply(ctx, false, objects...); apierrors.IsConflict(err) {
-		if err := s.repairTenantSecrets(ctx, objects); err != nil {
+		// Somebody else has written to a field of ours, in a Secret that is ours.
+		if err := s.apply(ctx, true, objects...); err != nil {
 			return err
 		}
 	} else if err != nil {
@@ -159,17 +198,22 @@ func (s *scope) ensureTenantSecrets(ctx context.Context) error {
 	return nil
 }
 
-// repairTenantSecrets takes back fields of Secrets in the tenant's namespace that somebody
-// else has written, if the Secrets are ours.
-func (s *scope) repairTenantSecrets(ctx context.Context, objects []client.Object) error {
-	for _, object := range objects {
-		live, key := &corev1.Secret{}, client.ObjectKeyFromObject(object)
-		switch err := s.Live.Get(ctx, key, live); {
-		case err != nil && !apierrors.IsNotFound(err):
-			return fmt.Errorf("reading Secret %s: %w", key, err)
-		case err == nil && !metav1.IsControlledBy(live, s.tcp):
-			return fmt.Errorf("Secret %s exists and does not belong to this control plane; delete or rename it, or choose another name for the control plane", key)
-		}
+// refuseForeign fails if a Secret of that name in the tenant's namespace is somebody else's:
+// applying would mix ours into it, and take it along when the control plane goes.
+func (s *scope) refuseForeign(ctx context.Context, wanted client.Object) error {
+	live, key := &corev1.Secret{}, client.ObjectKeyFromObject(wanted)
+	err := s.Client.Get(ctx, key, live)
+	if apierrors.IsNotFound(err) { // the cache knows those alone that are labelled as ours
+		err = s.Live.Get(ctx, key, live)
 	}
-	return s.apply(ctx, true, objects...)
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil
+	case err != nil:
+		return fmt.Errorf("reading Secret %s: %w", key, err)
+	case metav1.IsControlledBy(live, s.tcp), labels.SelectorFromSet(wanted.GetLabels()).Matches(labels.Set(live.Labels)):
+		return nil
+	default:
+		return fmt.Errorf("Secret %s exists and does not belong to this control plane; delete or rename it, or choose another name for the control plane", key)
+	}
 }

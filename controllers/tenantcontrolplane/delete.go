@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
@@ -28,8 +29,8 @@ const (
 	// deleteGrace is how long the pods of a control plane that is deleted may take to end,
 	// in seconds: nobody is served any more, so there is nothing to drain.
 	deleteGrace = 1
-	// deletePatience is after how long a namespace that is still there is a problem for a
-	// person to look at.
+	// deletePatience is after how long what is still there is a problem for a person to look
+	// at.
 	deletePatience = 2 * time.Minute
 	// deletePoll is how often the namespace is looked at; a watch usually comes first.
 	deletePoll = time.Second
@@ -44,7 +45,18 @@ func (s *scope) delete(ctx context.Context) (ctrl.Result, error) {
 
 	done, err := s.deleteNamespace(ctx)
 	if err != nil {
-		s.setFalse(teapotv1.ReadyCondition, teapotv1.ReasonDeletionBlocked, "%v", err)
+		reason := teapotv1.ReasonReconcileFailed
+		if s.deletionIsLate() {
+			reason = teapotv1.ReasonDeletionBlocked
+		}
+		s.setFalse(teapotv1.ReadyCondition, reason, "%v", err)
+	}
+	ready := meta.FindStatusCondition(s.tcp.Status.Conditions, teapotv1.ReadyCondition)
+	if ready.Reason != teapotv1.ReasonDeletionBlocked {
+		ready = nil // going on
+	}
+	s.summarizeStalled(ready)
+	if err != nil {
 		return ctrl.Result{}, errors.Join(err, s.patchStatus(ctx))
 	}
 	if !done {
@@ -94,6 +106,11 @@ func (s *scope) deleteNamespace(ctx context.Context) (bool, error) {
 			"namespace %s is still there %s after it was deleted: %s", namespace.Name, s.now.Sub(since.Time).Round(time.Minute), remaining(namespace))
 	}
 	return false, nil
+}
+
+// deletionIsLate says whether the deletion takes longer than it should.
+func (s *scope) deletionIsLate() bool {
+	return s.now.Sub(s.tcp.DeletionTimestamp.Time) > deletePatience
 }
 
 // remaining is what the namespace controller says is in the way.
@@ -175,6 +192,10 @@ func (s *scope) retain(ctx context.Context, namespace *corev1.Namespace) (bool, 
 	}
 	if len(pods.Items) > 0 {
 		// etcd ends in its own time: its data is kept.
+		if s.deletionIsLate() {
+			s.setFalse(teapotv1.ReadyCondition, teapotv1.ReasonDeletionBlocked,
+				"pod %s/%s has not ended yet, and its volume cannot be let go before; see kubectl describe pod, and delete the pod by force only if its node is gone for good", pods.Items[0].Namespace, pods.Items[0].Name)
+		}
 		return false, nil
 	}
 	return true, s.markNamespaceRetained(ctx, namespace)

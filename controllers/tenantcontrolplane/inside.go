@@ -37,7 +37,7 @@ func (s *scope) askTenant(ctx context.Context) error {
 		session.Want(s.wanted)
 	}
 	for _, repaired := range session.TakeRepairs() {
-		s.tellRepair("inside the tenant's cluster, was changed or deleted by somebody else and is as it was: %s", repaired)
+		s.tellRepair(nil, "inside the tenant's cluster, was changed or deleted by somebody else and is as it was: %s", repaired)
 	}
 	s.observeTenant(ctx)
 	return nil
@@ -111,10 +111,11 @@ func (s *scope) observeTenant(ctx context.Context) {
 	}
 
 	switch {
-	case seen.Applied == "" && seen.ApplyError == "" && s.was(teapotv1.AddonsReadyCondition) && s.tcp.Status.ObservedGeneration == s.tcp.Generation:
-		// As above: what was applied for this generation is applied again to make sure.
 	case seen.Applied == s.wanted.Hash:
 		s.setTrue(teapotv1.AddonsReadyCondition, "%s", s.addonsMessage())
+	case seen.ApplyError == "" && s.was(teapotv1.AddonsReadyCondition) && s.tcp.Status.ObservedGeneration == s.tcp.Generation:
+		// As above: what was applied for this generation is applied again to make sure, or
+		// follows a roll that has come to its end or the first machine.
 	case seen.ApplyError != "":
 		s.setFalse(teapotv1.AddonsReadyCondition, teapotv1.ReasonApplyFailed, "%s", seen.ApplyError)
 	case !seen.Answered:

@@ -29,6 +29,9 @@ func (s *scope) ensureNamespace(ctx context.Context) error {
 		switch {
 		case err == nil:
 			log.FromContext(ctx).Info("created namespace", "namespace", live.Name)
+			if s.established() {
+				s.tellRepair(live, "was deleted by somebody else with all that was in it, and is made anew: Namespace %s", live.Name)
+			}
 		case apierrors.IsAlreadyExists(err):
 			// The cache is behind, or the namespace is not labelled as ours.
 			err = s.Live.Get(ctx, client.ObjectKeyFromObject(wanted), live)

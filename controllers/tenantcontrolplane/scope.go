@@ -9,8 +9,10 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
@@ -45,6 +47,9 @@ type scope struct {
 	deployment  *appsv1.Deployment
 	observation tenant.Observation
 	wanted      *tenant.Content
+
+	// gone says that the object was not there any more when its status was to be written.
+	gone bool
 
 	// requeue is the shortest time after which a step wants to be run again.
 	requeue time.Duration
@@ -102,10 +107,12 @@ func (s *scope) apply(ctx context.Context, force bool, objects ...client.Object)
 			switch {
 			case err != nil:
 				return err
+			case outcome == apply.Missing && holdsFacts(object):
+				return waiting{}
 			case outcome == apply.Repaired:
-				s.tellRepair("was changed by somebody else and is as it was: %s", kindAndName(object))
+				s.tellRepair(object, "was changed by somebody else and is as it was: %s", kindAndName(object))
 			case outcome == apply.Made && s.established():
-				s.tellRepair("was deleted by somebody else and is made anew: %s", kindAndName(object))
+				s.tellRepair(object, "was deleted by somebody else, or lost the label %s, and is as it was: %s", teapotv1.ManagedByLabel, kindAndName(object))
 			}
 			return nil
 		})
@@ -113,14 +120,36 @@ func (s *scope) apply(ctx context.Context, force bool, objects ...client.Object)
 	return group.Wait()
 }
 
-// established says that everything the spec asks for was made before.
-func (s *scope) established() bool {
-	status := s.before.Status
-	return status.ObservedGeneration == s.tcp.Generation && ptr.Deref(status.Initialization.ControlPlaneInitialized, false)
+// holdsFacts says of an object that, while it is missing, nothing can be planned that depends on
+// it: an address or a key.
+func holdsFacts(object client.Object) bool {
+	switch object.(type) {
+	case *corev1.Service, *corev1.Secret:
+		return true
+	default:
+		return false
+	}
 }
 
-func (s *scope) tellRepair(format string, args ...any) {
-	s.Recorder.Eventf(s.tcp, nil, corev1.EventTypeWarning, teapotv1.ReasonRepaired, "Repair", format, args...)
+// established says that everything the spec asks for was made before.
+func (s *scope) established() bool {
+	return s.before.Status.ObservedGeneration == s.tcp.Generation && s.initialized()
+}
+
+// initialized says that the API has answered before.
+func (s *scope) initialized() bool {
+	return ptr.Deref(s.before.Status.Initialization.ControlPlaneInitialized, false)
+}
+
+// tellRepair tells of an object of the management cluster, or nil for one inside the tenant's.
+// The recorder counts events that differ in their words alone as one: the object keeps them
+// apart.
+func (s *scope) tellRepair(object client.Object, format string, args ...any) {
+	var related runtime.Object
+	if object != nil {
+		related = object
+	}
+	s.Recorder.Eventf(s.tcp, related, corev1.EventTypeWarning, teapotv1.ReasonRepaired, "Repair", format, args...)
 }
 
 func kindAndName(object client.Object) string {
@@ -149,12 +178,13 @@ func (s *scope) setFalse(kind, reason, format string, args ...any) {
 	s.set(kind, metav1.ConditionFalse, reason, format, args...)
 }
 
-// patchStatus writes the status once, if it changed.
+// patchStatus writes the status once, if it changed, or learns that there is no object any more.
 func (s *scope) patchStatus(ctx context.Context) error {
 	if apiequality.Semantic.DeepEqual(s.before.Status, s.tcp.Status) {
 		return nil
 	}
 	if err := s.Client.Status().Patch(ctx, s.tcp, client.MergeFrom(s.before)); err != nil {
+		s.gone = apierrors.IsNotFound(err)
 		return client.IgnoreNotFound(fmt.Errorf("writing the status of TenantControlPlane %s: %w", s.input.Owner, err))
 	}
 	return nil

@@ -40,6 +40,7 @@ func (s *scope) summarize(failure error) {
 	switch {
 	case failure != nil:
 		s.setFalse(teapotv1.ReadyCondition, teapotv1.ReasonReconcileFailed, "%v", failure)
+		first = meta.FindStatusCondition(s.tcp.Status.Conditions, teapotv1.ReadyCondition)
 	case first != nil:
 		s.setFalse(teapotv1.ReadyCondition, first.Reason, "%s: %s", first.Type, first.Message)
 	default:

@@ -11,10 +11,13 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/selection"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2/textlogger"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
@@ -53,7 +56,7 @@ func run(m *testing.M) int {
 	watched.QPS = -1
 	watched.Wrap(func(next http.RoundTripper) http.RoundTripper { return writes.wrap(next) })
 	mgr, err := ctrl.NewManager(watched, ctrl.Options{
-		Scheme: controllers.Scheme(), Cache: controllers.CacheOptions(),
+		Scheme: controllers.Scheme(), Cache: allButByHand(controllers.CacheOptions()),
 		Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0",
 	})
 	if err != nil {
@@ -76,6 +79,24 @@ func run(m *testing.M) int {
 		}
 	}()
 	return m.Run()
+}
+
+// allButByHand leaves out the control planes that a test reconciles by itself.
+func allButByHand(options cache.Options) cache.Options {
+	for kind, by := range options.ByObject {
+		if _, ok := kind.(*teapotv1.TenantControlPlane); ok {
+			by.Label = labels.NewSelector().Add(*must(labels.NewRequirement(byHandLabel, selection.DoesNotExist, nil)))
+			options.ByObject[kind] = by
+		}
+	}
+	return options
+}
+
+func must[T any](value T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return value
 }
 
 // writeLog notes every request of the manager that is not a read.

@@ -90,14 +90,18 @@ func (s *scope) prune(ctx context.Context, planned []client.Object) error {
 func (s *scope) observeWorkloads(ctx context.Context) {
 	status, deployment, etcd := &s.tcp.Status, s.deployment.Status, s.statefulSet.Status
 	status.Replicas, status.ReadyReplicas = deployment.Replicas, deployment.ReadyReplicas
-	status.UpToDateReplicas, status.AvailableReplicas = deployment.UpdatedReplicas, deployment.AvailableReplicas
+	updated := deployment.UpdatedReplicas
+	if deployment.ObservedGeneration < s.deployment.Generation {
+		updated = 0 // it speaks of the specification before this one
+	}
+	status.UpToDateReplicas, status.AvailableReplicas = updated, deployment.AvailableReplicas
 	status.Selector = controlplane.PodSelector(s.input.Owner)
 	status.EtcdReadyMembers = etcd.ReadyReplicas
 
 	if s.rolledOut() {
 		status.Version = s.tcp.Spec.Version
 	}
-	status.Versions = controlplane.Versions(status.Version, s.tcp.Spec.Version, deployment.Replicas, deployment.UpdatedReplicas)
+	status.Versions = controlplane.Versions(status.Version, s.tcp.Spec.Version, deployment.Replicas, updated)
 
 	members := controlplane.DesiredScale(s.tcp.Spec).EtcdMembers
 	switch quorum := controlplane.EtcdQuorum(members); {

@@ -24,9 +24,6 @@ import (
 // waited for, so it is far below what a pod's own grace would make of it.
 const deletedWithin = time.Minute
 
-// balancerIP is an address on the node's wire that nobody has.
-const balancerIP = "172.30.0.99"
-
 // TestDeletionFromEveryState deletes control planes in the states in which others hang. Dead
 // API servers and datastores that neither answer nor refuse are TestADeadTenantIsDeleted.
 func TestDeletionFromEveryState(t *testing.T) {
@@ -132,25 +129,11 @@ func withoutDatastore(t *testing.T, tcp *teapotv1.TenantControlPlane) {
 	becomes(t, tcp, metav1.ConditionFalse, 30*time.Second)
 }
 
-// withoutEndpoint plays a load balancer that gives an address and later no longer serves it: by
-// then packets to it are neither answered nor refused. A load balancer of mode VIP leaves it to
-// kube-proxy to lead its address to the pods.
+// withoutEndpoint plays a load balancer that gives an address at which nobody is: packets to it
+// are neither answered nor refused. Of mode Proxy, so that kube-proxy does not lead it to the
+// pods by itself.
 func withoutEndpoint(t *testing.T, tcp *teapotv1.TenantControlPlane) {
-	says(t, tcp, teapotv1.EndpointReadyCondition, metav1.ConditionFalse, teapotv1.ReasonWaitingForLoadBalancer, readyWithin)
-	balance := func(mode corev1.LoadBalancerIPMode) {
-		service := &corev1.Service{}
-		if err := management.Get(t.Context(), client.ObjectKey{Namespace: tcp.Status.Namespace, Name: controlplane.ControlPlaneName}, service); err != nil {
-			t.Fatal(err)
-		}
-		patch := client.MergeFrom(service.DeepCopy())
-		service.Status.LoadBalancer.Ingress = []corev1.LoadBalancerIngress{{IP: balancerIP, IPMode: &mode}}
-		if err := management.Status().Patch(t.Context(), service, patch); err != nil {
-			t.Fatal(err)
-		}
-	}
-	balance(corev1.LoadBalancerIPModeVIP)
-	becomes(t, tcp, metav1.ConditionTrue, readyWithin)
-	balance(corev1.LoadBalancerIPModeProxy)
+	balance(t, tcp, corev1.LoadBalancerIPModeProxy)
 	says(t, tcp, teapotv1.APIServerReadyCondition, metav1.ConditionFalse, teapotv1.ReasonNotAnswering, readyWithin, balancerIP)
 }
 

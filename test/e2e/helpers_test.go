@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -14,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
+	"github.com/teapot-cloud/teapot/controlplane"
 )
 
 // newControlPlane makes a control plane without waiting for it; edit, if not nil, changes its
@@ -89,4 +91,22 @@ func tells(t *testing.T, tcp *teapotv1.TenantControlPlane, reason string, within
 		}
 		return fmt.Errorf("the events of this reason say %q", notes)
 	})
+}
+
+// balancerIP is an address on the node's wire that nobody has.
+const balancerIP = "172.30.0.99"
+
+// balance plays a load balancer: it gives the control plane's Service an address.
+func balance(t *testing.T, tcp *teapotv1.TenantControlPlane, mode corev1.LoadBalancerIPMode) {
+	t.Helper()
+	says(t, tcp, teapotv1.EndpointReadyCondition, metav1.ConditionFalse, teapotv1.ReasonWaitingForLoadBalancer, readyWithin)
+	service := &corev1.Service{}
+	if err := management.Get(t.Context(), client.ObjectKey{Namespace: tcp.Status.Namespace, Name: controlplane.ControlPlaneName}, service); err != nil {
+		t.Fatal(err)
+	}
+	patch := client.MergeFrom(service.DeepCopy())
+	service.Status.LoadBalancer.Ingress = []corev1.LoadBalancerIngress{{IP: balancerIP, IPMode: &mode}}
+	if err := management.Status().Patch(t.Context(), service, patch); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	nodev1 "k8s.io/api/node/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -72,6 +73,9 @@ func TestWhatOnlyShowsLater(t *testing.T) {
 				condition: teapotv1.EndpointReadyCondition, reason: teapotv1.ReasonWaitingForLoadBalancer,
 				words:   []string{"no load balancer", "spec.endpoint.type NodePort"},
 				waiting: true,
+				correct: func(t *testing.T, tcp *teapotv1.TenantControlPlane) {
+					balance(t, tcp, corev1.LoadBalancerIPModeVIP) // which kube-proxy leads to the pods
+				},
 			},
 		} {
 			t.Run(name, func(t *testing.T) {

@@ -1,0 +1,203 @@
+package tenantcontrolplane_test
+
+import (
+	"bytes"
+	"context"
+	"maps"
+	"slices"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
+	"github.com/teapot-cloud/teapot/controlplane"
+)
+
+// life is a control plane in one of the scenarios: what was there before, what is asked for,
+// and when that is done.
+type life struct {
+	// before brings it, undisturbed, to where the scenario begins.
+	before func(context.Context, *testing.T, *teapotv1.TenantControlPlane)
+	// ask changes what is wanted. Faults begin after it.
+	ask  func(context.Context, *testing.T, *teapotv1.TenantControlPlane)
+	done func(context.Context, types.NamespacedName) func() error
+}
+
+func undisturbed(ctx context.Context, t *testing.T, tcp *teapotv1.TenantControlPlane, done func() error) {
+	t.Helper()
+	h := newHand(t, key(tcp), clock.RealClock{}, "", 0)
+	defer h.Tenants.Close(h.owner)
+	if h.settle(ctx, t, done) == nil {
+		t.FailNow()
+	}
+}
+
+func makeReady(ctx context.Context, t *testing.T, tcp *teapotv1.TenantControlPlane) {
+	t.Helper()
+	makeOne(ctx, t, tcp)
+	undisturbed(ctx, t, tcp, isReady(ctx, key(tcp)))
+}
+
+func makeOne(ctx context.Context, t *testing.T, tcp *teapotv1.TenantControlPlane) {
+	t.Helper()
+	if err := direct.Create(ctx, tcp); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func patch(ctx context.Context, t *testing.T, tcp *teapotv1.TenantControlPlane, change func(*teapotv1.TenantControlPlaneSpec)) {
+	t.Helper()
+	if err := direct.Get(ctx, key(tcp), tcp); err != nil {
+		t.Fatal(err)
+	}
+	before := tcp.DeepCopy()
+	change(&tcp.Spec)
+	if err := direct.Patch(ctx, tcp, client.MergeFrom(before)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func deleteOne(ctx context.Context, t *testing.T, tcp *teapotv1.TenantControlPlane) {
+	t.Helper()
+	if err := direct.Delete(ctx, tcp); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func retained(ctx context.Context, t *testing.T, tcp *teapotv1.TenantControlPlane) {
+	t.Helper()
+	tcp.Spec.DeletionPolicy = teapotv1.DeletionPolicyRetain
+	makeReady(ctx, t, tcp)
+}
+
+var lives = map[string]life{
+	"create": {
+		before: func(context.Context, *testing.T, *teapotv1.TenantControlPlane) {},
+		ask:    makeOne, done: isReady,
+	},
+	"change": {
+		before: makeReady,
+		ask: func(ctx context.Context, t *testing.T, tcp *teapotv1.TenantControlPlane) {
+			patch(ctx, t, tcp, func(spec *teapotv1.TenantControlPlaneSpec) {
+				spec.Version = "v1.36.2"
+				spec.Replicas = ptr.To[int32](3)
+				spec.Addons.Konnectivity.Enabled = ptr.To(false)
+				spec.Components.Scheduler.ExtraArgs = []teapotv1.ExtraArg{{Name: "v", Value: "2"}}
+			})
+		},
+		done: isReady,
+	},
+	"delete":            {before: makeReady, ask: deleteOne, done: isGone},
+	"delete and retain": {before: retained, ask: deleteOne, done: isGone},
+	"adopt": {
+		before: func(ctx context.Context, t *testing.T, tcp *teapotv1.TenantControlPlane) {
+			retained(ctx, t, tcp)
+			deleteOne(ctx, t, tcp)
+			undisturbed(ctx, t, tcp, isGone(ctx, key(tcp)))
+		},
+		ask: func(ctx context.Context, t *testing.T, tcp *teapotv1.TenantControlPlane) {
+			again := byHand(tcp.Namespace)
+			again.Spec.Datastore.AdoptFrom = controlplane.Namespace(key(tcp))
+			makeOne(ctx, t, again)
+		},
+		done: isReady,
+	},
+}
+
+// outcome is how one life ended.
+type outcome struct {
+	state  map[string]string
+	writes int
+	hit    bool
+	what   string
+}
+
+// TestACrashAtAnyWriteChangesNothingInTheEnd fails each write of a manager, loses its answer,
+// or ends the manager at it, in every scenario. The end is that of an undisturbed run, and
+// authorities are made once.
+func TestACrashAtAnyWriteChangesNothingInTheEnd(t *testing.T) {
+	for name, scenario := range lives {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			want := scenario.run(t, "", 0)
+			if t.Failed() {
+				return
+			}
+			t.Logf("undisturbed it takes %d writes", want.writes)
+			for _, what := range []fault{fails, lost, ends} {
+				// Until a run needs fewer writes: that one was not hit.
+				for at := 1; ; at++ {
+					got := scenario.run(t, what, at)
+					for _, difference := range differences(want.state, got.state) {
+						t.Errorf("the manager %s at write %d (%s): %s", what, at, got.what, difference)
+					}
+					if t.Failed() || !got.hit {
+						break
+					}
+				}
+			}
+		})
+	}
+}
+
+// run lives one life, with a fault at a write.
+func (l life) run(t *testing.T, what fault, at int) outcome {
+	t.Helper()
+	ctx := t.Context()
+	tcp := byHand(tenantNamespace(t))
+	l.before(ctx, t, tcp)
+	keys := keysOf(ctx, t, key(tcp))
+	l.ask(ctx, t, tcp)
+
+	h := newHand(t, key(tcp), clock.RealClock{}, what, at)
+	last := h.settle(ctx, t, l.done(ctx, key(tcp)))
+	if last == nil {
+		t.Fatalf("the manager %s at write %d of %q and never got there", what, at, h.writes)
+	}
+	last.Tenants.Close(key(tcp))
+	stopTenant(key(tcp))
+	if err := playGarbage(ctx, key(tcp)); err != nil {
+		t.Error(err)
+	}
+
+	result := outcome{state: snapshot(ctx, t, key(tcp)), writes: h.written(), hit: at > 0 && h.written() >= at}
+	if result.hit {
+		result.what = h.writes[at-1]
+	}
+	done := h.done
+	if last != h {
+		done = slices.Concat(h.done, last.done)
+	}
+	made, allowed := 0, 1
+	for _, write := range done {
+		if write == "create Secret "+controlplane.AuthoritiesName {
+			made++
+		}
+	}
+	if len(keys) > 0 {
+		allowed = 0
+		if after := keysOf(ctx, t, key(tcp)); len(after) > 0 && !maps.EqualFunc(keys, after, bytes.Equal) {
+			t.Errorf("the manager %s at write %d (%s): the authorities are others than before", what, at, result.what)
+		}
+	}
+	if made > allowed {
+		t.Errorf("the manager %s at write %d (%s): authorities were made %d times", what, at, result.what, made)
+	}
+	sweep(ctx, t, key(tcp))
+	return result
+}
+
+// keysOf returns the authorities' keys, if there are any.
+func keysOf(ctx context.Context, t *testing.T, owner types.NamespacedName) map[string][]byte {
+	t.Helper()
+	secret := &corev1.Secret{}
+	err := direct.Get(ctx, types.NamespacedName{Namespace: controlplane.Namespace(owner), Name: controlplane.AuthoritiesName}, secret)
+	if client.IgnoreNotFound(err) != nil {
+		t.Fatal(err)
+	}
+	return secret.Data
+}
