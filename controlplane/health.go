@@ -43,9 +43,7 @@ var waitingReasons = []string{
 
 // PodProblem finds the first problem among pods, by the pods' names.
 func PodProblem(pods []corev1.Pod) (Problem, bool) {
-	pods = slices.Clone(pods)
-	slices.SortFunc(pods, func(a, b corev1.Pod) int { return strings.Compare(a.Name, b.Name) })
-	for _, pod := range pods {
+	for _, pod := range byName(pods) {
 		for _, condition := range pod.Status.Conditions {
 			if condition.Type == corev1.PodScheduled && condition.Status == corev1.ConditionFalse {
 				reason := teapotv1.ReasonPodsFailing
@@ -126,6 +124,28 @@ func StuckPods(pods []corev1.Pod, now time.Time) []corev1.Pod {
 		}
 	}
 	return stuck
+}
+
+// beginPatience is after how long a pod that has a node and no container is told of: by then it
+// was nudged, and sandboxes and volumes of a busy node are usually made.
+const beginPatience = 10 * time.Second
+
+// Unbegun says which pod a node has taken and not begun, and who knows why; it is empty if there
+// is none. A sandbox that fails (a runtime class whose handler the node lacks, a network without
+// addresses) or a volume that cannot be mounted is told by events alone.
+func Unbegun(pods []corev1.Pod, now time.Time) string {
+	for _, pod := range byName(pods) {
+		since := scheduledAt(pod)
+		if pod.DeletionTimestamp == nil && pod.Status.Phase == corev1.PodPending && !begun(pod) && !since.IsZero() && now.Sub(since) >= beginPatience {
+			return fmt.Sprintf("node %s has pod %s since %s and has not begun it; kubectl describe pod -n %s %s says why",
+				pod.Spec.NodeName, pod.Name, since.UTC().Format(time.RFC3339), pod.Namespace, pod.Name)
+		}
+	}
+	return ""
+}
+
+func byName(pods []corev1.Pod) []corev1.Pod {
+	return slices.SortedFunc(slices.Values(pods), func(a, b corev1.Pod) int { return strings.Compare(a.Name, b.Name) })
 }
 
 func scheduledAt(pod corev1.Pod) time.Time {

@@ -186,3 +186,30 @@ func TestStuckPods(t *testing.T) {
 		})
 	}
 }
+
+func TestUnbegun(t *testing.T) {
+	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+	pod := func(name string, ago time.Duration, statuses ...corev1.ContainerStatus) corev1.Pod {
+		p := corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "tcp-x", Name: name}}
+		p.Spec.NodeName = "worker"
+		p.Status = corev1.PodStatus{Phase: corev1.PodPending, InitContainerStatuses: statuses, Conditions: []corev1.PodCondition{{
+			Type: corev1.PodScheduled, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(now.Add(-ago)),
+		}}}
+		return p
+	}
+	runs := corev1.ContainerStatus{State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}
+	for name, test := range map[string]struct {
+		pods []corev1.Pod
+		says string
+	}{
+		"just taken":         {pods: []corev1.Pod{pod("a", time.Second)}},
+		"begun":              {pods: []corev1.Pod{pod("a", time.Minute, runs)}},
+		"not begun for long": {pods: []corev1.Pod{pod("b", time.Minute), pod("a", time.Minute)}, says: "node worker has pod a since 2026-11-21T11:59:00Z and has not begun it; kubectl describe pod -n tcp-x a says why"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := Unbegun(test.pods, now); got != test.says {
+				t.Errorf("got %q, want %q", got, test.says)
+			}
+		})
+	}
+}

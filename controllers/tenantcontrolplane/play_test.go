@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"reflect"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -223,10 +222,9 @@ type tenantAPI struct {
 	port   int32
 	server *http.Server
 
-	mu       sync.Mutex
-	version  int64
-	objects  map[string]map[string]any // by path
-	requests int
+	mu      sync.Mutex
+	version int64
+	objects map[string]map[string]any // by path
 }
 
 // tenants are those that are being played, by owner.
@@ -296,7 +294,6 @@ func (a *tenantAPI) tls() (*tls.Config, error) {
 func (a *tenantAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.requests++
 	switch {
 	case r.URL.Path == "/readyz", r.URL.Path == "/livez/ping":
 	case r.Method == http.MethodPatch:
@@ -350,31 +347,6 @@ func (a *tenantAPI) list(path string) []any {
 		}
 	}
 	return items
-}
-
-// lose removes an object whose path ends so.
-func (a *tenantAPI) lose(t *testing.T, suffix string) {
-	t.Helper()
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for path := range a.objects {
-		if strings.HasSuffix(path, suffix) {
-			delete(a.objects, path)
-			return
-		}
-	}
-	t.Fatalf("nothing ends in %s", suffix)
-}
-
-func (a *tenantAPI) paths() []string {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	var paths []string
-	for path := range a.objects {
-		paths = append(paths, path)
-	}
-	slices.Sort(paths)
-	return paths
 }
 
 func answer(w http.ResponseWriter, status int, body any) {

@@ -2,6 +2,7 @@ package tenantcontrolplane_test
 
 import (
 	"context"
+	"flag"
 	"net/http"
 	"os"
 	"strings"
@@ -38,6 +39,11 @@ var (
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
+	flag.Parse()
+	// Tests that may run side by side wait for the API server more than they compute.
+	if err := flag.Set("test.parallel", "6"); err != nil {
+		panic(err)
+	}
 	ctrl.SetLogger(textlogger.NewLogger(textlogger.NewConfig()))
 	var stop func() error
 	var err error

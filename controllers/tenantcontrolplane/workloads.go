@@ -153,10 +153,13 @@ func (s *scope) ailment(ctx context.Context, component string) (reason, message 
 	} else if missing != "" {
 		return teapotv1.ReasonClassNotFound, "; " + missing
 	}
-	if !found {
-		return teapotv1.ReasonWaitingForPods, ""
+	if found {
+		return problem.Reason, "; " + problem.Message
 	}
-	return problem.Reason, "; " + problem.Message
+	if unbegun := controlplane.Unbegun(pods.Items, s.now); unbegun != "" {
+		return teapotv1.ReasonWaitingForPods, "; " + unbegun
+	}
+	return teapotv1.ReasonWaitingForPods, ""
 }
 
 // nudge changes pods in a way that means nothing, so that their kubelet looks at them. It

@@ -31,23 +31,18 @@ func TestDeletionFromEveryState(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	namespace := tenantNamespace(t)
 	t.Run("states", func(t *testing.T) {
 		for name, state := range map[string]func(*testing.T, *teapotv1.TenantControlPlane){
-			"just-made":              func(*testing.T, *teapotv1.TenantControlPlane) {},
-			"half-a-namespace":       untilThereIs(&corev1.Namespace{}, ""),
-			"half-its-services":      untilThereIs(&corev1.Service{}, controlplane.EtcdName),
-			"half-its-workloads":     untilThereIs(&appsv1.StatefulSet{}, controlplane.EtcdName),
-			"waiting-for-pods":       waitingForPods,
-			"rolling":                rolling,
-			"without-datastore":      withoutDatastore,
-			"without-endpoint":       withoutEndpoint,
-			"namespace-terminating":  namespaceTerminates,
-			"its-tenant-terminating": tenantTerminates,
-			"paused":                 pausedAndResumed,
+			"waiting-for-pods":      waitingForPods,
+			"rolling":               rolling,
+			"without-datastore":     withoutDatastore,
+			"without-endpoint":      withoutEndpoint,
+			"namespace-terminating": namespaceTerminates,
+			"paused":                pausedAndResumed,
 		} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				namespace := tenantNamespace(t)
 				tcp := newControlPlane(t, namespace, name, func(tcp *teapotv1.TenantControlPlane) {
 					if name == "without-endpoint" {
 						tcp.Spec.Endpoint.Type = teapotv1.EndpointLoadBalancer
@@ -60,7 +55,13 @@ func TestDeletionFromEveryState(t *testing.T) {
 				gone(t, tcp, deletedWithin)
 			})
 		}
+		t.Run("half-created", func(t *testing.T) { t.Parallel(); halfCreated(t, namespace) })
+		t.Run("its-tenant-terminating", func(t *testing.T) { t.Parallel(); tenantTerminates(t) })
+		t.Run("retained-and-adopted", func(t *testing.T) { t.Parallel(); retainedIsAdopted(t, namespace) })
 	})
+	if err := management.Delete(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}); err != nil {
+		t.Fatal(err)
+	}
 	eventually(t, deletedWithin, "nothing to be left", func(ctx context.Context) error { return nothingLeft(ctx, t, before) })
 }
 
@@ -80,17 +81,41 @@ func gone(t *testing.T, tcp *teapotv1.TenantControlPlane, within time.Duration) 
 	})
 }
 
-// untilThereIs waits for the first moment at which an object of the control plane's own
-// namespace exists; for the namespace itself the name is empty.
-func untilThereIs(kind client.Object, name string) func(*testing.T, *teapotv1.TenantControlPlane) {
-	return func(t *testing.T, tcp *teapotv1.TenantControlPlane) {
-		object := kind.DeepCopyObject().(client.Object)
-		key := client.ObjectKey{Namespace: controlplane.Namespace(client.ObjectKeyFromObject(tcp)), Name: name}
-		if name == "" {
-			key = client.ObjectKey{Name: key.Namespace}
+// halfCreated deletes control planes in the moment in which something of theirs is made. The
+// first is deleted at once, while the manager may be adding its finalizer.
+func halfCreated(t *testing.T, namespace string) {
+	var all []*teapotv1.TenantControlPlane
+	for i, made := range []client.Object{
+		nil,
+		&corev1.Namespace{},
+		&corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: controlplane.ControlPlaneName}},
+		&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: controlplane.AuthoritiesName}},
+		&appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Name: controlplane.EtcdName}},
+	} {
+		tcp := newControlPlane(t, namespace, fmt.Sprintf("half-%d", i), nil)
+		if made != nil {
+			untilThereIs(t, tcp, made)
 		}
-		eventually(t, readyWithin, fmt.Sprintf("%T %s", object, key), func(ctx context.Context) error { return management.Get(ctx, key, object) })
+		if err := management.Delete(t.Context(), tcp); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, tcp)
 	}
+	for _, tcp := range all {
+		gone(t, tcp, deletedWithin)
+	}
+}
+
+// untilThereIs waits until an object of the control plane's own namespace, or that namespace,
+// exists.
+func untilThereIs(t *testing.T, tcp *teapotv1.TenantControlPlane, object client.Object) {
+	t.Helper()
+	own := controlplane.Namespace(client.ObjectKeyFromObject(tcp))
+	key := client.ObjectKey{Namespace: own, Name: object.GetName()}
+	if _, isNamespace := object.(*corev1.Namespace); isNamespace {
+		key = client.ObjectKey{Name: own}
+	}
+	eventually(t, readyWithin, fmt.Sprintf("%T %s", object, key), func(ctx context.Context) error { return management.Get(ctx, key, object) })
 }
 
 func waitingForPods(t *testing.T, tcp *teapotv1.TenantControlPlane) {
@@ -162,11 +187,14 @@ func namespaceTerminates(t *testing.T, tcp *teapotv1.TenantControlPlane) {
 
 // tenantTerminates deletes the tenant's namespace, in which nothing can be made from then on,
 // while the control plane comes up.
-func tenantTerminates(t *testing.T, tcp *teapotv1.TenantControlPlane) {
-	untilThereIs(&appsv1.StatefulSet{}, controlplane.EtcdName)(t, tcp)
-	if err := management.Delete(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: tcp.Namespace}}); err != nil {
+func tenantTerminates(t *testing.T) {
+	namespace := tenantNamespace(t)
+	tcp := newControlPlane(t, namespace, "uprooted", nil)
+	untilThereIs(t, tcp, &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Name: controlplane.EtcdName}})
+	if err := management.Delete(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}); err != nil {
 		t.Fatal(err)
 	}
+	gone(t, tcp, deletedWithin)
 }
 
 // pausedAndResumed shows that a paused control plane is not deleted before it is resumed.
@@ -190,14 +218,9 @@ func pausedAndResumed(t *testing.T, tcp *teapotv1.TenantControlPlane) {
 	edit(t, tcp, func(tcp *teapotv1.TenantControlPlane) { tcp.Spec.Paused = false })
 }
 
-// TestRetainedDataIsAdopted deletes a control plane that retains its data, makes another of the
-// same name, and gives it the data. What the old one's users had must go on working.
-func TestRetainedDataIsAdopted(t *testing.T) {
-	before, err := snapshot(t.Context(), t)
-	if err != nil {
-		t.Fatal(err)
-	}
-	namespace := tenantNamespace(t)
+// retainedIsAdopted deletes a control plane that retains its data, makes another of the same
+// name, and gives it the data. What the old one's users had must go on working.
+func retainedIsAdopted(t *testing.T, namespace string) {
 	tcp := newControlPlane(t, namespace, "heir", func(tcp *teapotv1.TenantControlPlane) { tcp.Spec.DeletionPolicy = teapotv1.DeletionPolicyRetain })
 	own := controlplane.Namespace(client.ObjectKeyFromObject(tcp))
 	t.Cleanup(func() { // what a test that failed in between retained
@@ -232,8 +255,4 @@ func TestRetainedDataIsAdopted(t *testing.T) {
 	}
 
 	teapot(t, "delete", tcp.Name, "--namespace", namespace, "--yes", "--timeout", deletedWithin.String())
-	if err := management.Delete(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, deletedWithin, "nothing to be left", func(ctx context.Context) error { return nothingLeft(ctx, t, before) })
 }

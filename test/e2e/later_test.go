@@ -26,7 +26,9 @@ func TestWhatOnlyShowsLater(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	namespace := tenantNamespace(t)
 	t.Run("cases", func(t *testing.T) {
+		t.Run("runtime-handler", func(t *testing.T) { t.Parallel(); notBegun(t, namespace) })
 		for name, test := range map[string]struct {
 			ask       func(*teapotv1.TenantControlPlane)
 			condition string
@@ -61,9 +63,9 @@ func TestWhatOnlyShowsLater(t *testing.T) {
 				words: []string{"spec.datastore.etcd.storageClassName", `StorageClass "no-such-storage"`, "have it made"},
 			},
 			"image-repository": {
-				ask:       func(tcp *teapotv1.TenantControlPlane) { tcp.Spec.ImageRepository = "registry.invalid/none" },
+				ask:       func(tcp *teapotv1.TenantControlPlane) { tcp.Spec.ImageRepository = "127.0.0.1:9/none" },
 				condition: teapotv1.DatastoreReadyCondition, reason: teapotv1.ReasonPodsFailing,
-				words: []string{"registry.invalid/none/etcd"},
+				words: []string{"127.0.0.1:9/none/etcd"},
 				correct: func(t *testing.T, tcp *teapotv1.TenantControlPlane) {
 					edit(t, tcp, func(tcp *teapotv1.TenantControlPlane) { tcp.Spec.ImageRepository = "" })
 				},
@@ -80,7 +82,6 @@ func TestWhatOnlyShowsLater(t *testing.T) {
 		} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				namespace := tenantNamespace(t)
 				tcp := newControlPlane(t, namespace, name, test.ask)
 				says(t, tcp, test.condition, metav1.ConditionFalse, test.reason, readyWithin, test.words...)
 				if test.waiting {
@@ -98,6 +99,9 @@ func TestWhatOnlyShowsLater(t *testing.T) {
 			})
 		}
 	})
+	if err := management.Delete(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}); err != nil {
+		t.Fatal(err)
+	}
 	eventually(t, deletedWithin, "nothing to be left", func(ctx context.Context) error { return nothingLeft(ctx, t, before) })
 }
 
@@ -111,24 +115,27 @@ func age(t *testing.T, tcp *teapotv1.TenantControlPlane, kind string) {
 	}
 }
 
-// TestPodsThatANodeDoesNotBegin asks for a RuntimeClass that exists and whose handler the node
-// has not: pods are taken by the node and never begun.
-func TestPodsThatANodeDoesNotBegin(t *testing.T) {
+// notBegun asks for a RuntimeClass that exists and whose handler the node has not: pods are taken
+// by the node and never begun. The manager nudges them, in vain.
+func notBegun(t *testing.T, namespace string) {
 	made(t, &nodev1.RuntimeClass{ObjectMeta: metav1.ObjectMeta{Name: "e2e-no-handler"}, Handler: "e2e-no-handler"})
-	tcp := newControlPlane(t, tenantNamespace(t), "unbegun", func(tcp *teapotv1.TenantControlPlane) {
+	tcp := newControlPlane(t, namespace, "runtime-handler", func(tcp *teapotv1.TenantControlPlane) {
 		tcp.Spec.RuntimeClassName = ptr.To("e2e-no-handler")
 	})
-	says(t, tcp, teapotv1.DatastoreReadyCondition, metav1.ConditionFalse, teapotv1.ReasonWaitingForPods, readyWithin)
-	eventually(t, 30*time.Second, "a nudge", func(context.Context) error {
-		for _, pod := range pods(t, tcp, controlplane.EtcdName) {
-			if pod.Annotations[teapotv1.NudgedAnnotation] == "" {
-				return fmt.Errorf("pod %s has annotations %v", pod.Name, pod.Annotations)
-			}
+	says(t, tcp, teapotv1.DatastoreReadyCondition, metav1.ConditionFalse, teapotv1.ReasonWaitingForPods, readyWithin, "has not begun it", "kubectl describe pod")
+	for _, pod := range pods(t, tcp, controlplane.EtcdName) {
+		if pod.Annotations[teapotv1.NudgedAnnotation] == "" {
+			t.Errorf("pod %s was not nudged: annotations %v", pod.Name, pod.Annotations)
 		}
-		return nil
-	})
+	}
+	age(t, tcp, teapotv1.DatastoreReadyCondition)
+	tells(t, tcp, teapotv1.ReasonWaitingForPods, 30*time.Second, "longer than", "has not begun it")
 	edit(t, tcp, func(tcp *teapotv1.TenantControlPlane) { tcp.Spec.RuntimeClassName = nil })
 	becomes(t, tcp, metav1.ConditionTrue, readyWithin)
+	if err := management.Delete(t.Context(), tcp); err != nil {
+		t.Fatal(err)
+	}
+	gone(t, tcp, deletedWithin)
 }
 
 // made makes an object of the management cluster and removes it with the test.
