@@ -43,6 +43,9 @@ type fakeAPI struct {
 	mu       sync.Mutex
 	revision int64
 	objects  map[string]*unstructured.Unstructured
+	// removed are objects that are gone, with the revision at which they went: a watch from an
+	// earlier one is told of them.
+	removed  map[string]*unstructured.Unstructured
 	watchers map[*fakeWatcher]bool
 	// finalizing objects stay when they are deleted, with a deletion time stamp.
 	finalizing bool
@@ -69,7 +72,7 @@ func newFakeAPI(t *testing.T, objects ...runtime.Object) *fakeAPI {
 	t.Helper()
 	f := &fakeAPI{
 		t: t, installed: true, mayForward: true,
-		objects: map[string]*unstructured.Unstructured{}, watchers: map[*fakeWatcher]bool{}, backends: map[string]*fakePod{},
+		objects: map[string]*unstructured.Unstructured{}, removed: map[string]*unstructured.Unstructured{}, watchers: map[*fakeWatcher]bool{}, backends: map[string]*fakePod{},
 	}
 	f.server = httptest.NewServer(f)
 	t.Cleanup(func() {
@@ -148,6 +151,10 @@ func (f *fakeAPI) remove(resource, namespace, name string) {
 	key := resource + "/" + namespace + "/" + name
 	if u := f.objects[key]; u != nil {
 		delete(f.objects, key)
+		f.revision++
+		u = u.DeepCopy()
+		u.SetResourceVersion(strconv.FormatInt(f.revision, 10))
+		f.removed[key] = u
 		f.tell(resource, watch.Deleted, u)
 	}
 }
@@ -329,9 +336,11 @@ func (f *fakeAPI) watch(w http.ResponseWriter, r *http.Request, resource, namesp
 	watcher := &fakeWatcher{resource: resource, namespace: namespace, match: matcher(r), events: make(chan metav1.WatchEvent, 100)}
 	since, _ := strconv.ParseInt(r.URL.Query().Get("resourceVersion"), 10, 64)
 	f.mu.Lock()
-	for key, u := range f.objects {
-		if changed, _ := strconv.ParseInt(u.GetResourceVersion(), 10, 64); strings.HasPrefix(key, resource+"/"+namespace) && changed > since && watcher.match(u) {
-			watcher.events <- metav1.WatchEvent{Type: string(watch.Added), Object: runtime.RawExtension{Object: u.DeepCopy()}}
+	for event, objects := range map[watch.EventType]map[string]*unstructured.Unstructured{watch.Added: f.objects, watch.Deleted: f.removed} {
+		for key, u := range objects {
+			if changed, _ := strconv.ParseInt(u.GetResourceVersion(), 10, 64); strings.HasPrefix(key, resource+"/"+namespace) && changed > since && watcher.match(u) {
+				watcher.events <- metav1.WatchEvent{Type: string(event), Object: runtime.RawExtension{Object: u.DeepCopy()}}
+			}
 		}
 	}
 	f.watchers[watcher] = true

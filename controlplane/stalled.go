@@ -16,7 +16,7 @@ var problems = []string{
 	teapotv1.ReasonNoNodeAddress, teapotv1.ReasonLoadBalancerHasNoIP, teapotv1.ReasonPortTaken, teapotv1.ReasonAddressFamily,
 	teapotv1.ReasonKeysMissing, teapotv1.ReasonKeysInvalid,
 	teapotv1.ReasonPodsFailing, teapotv1.ReasonClassNotFound, teapotv1.ReasonPodsRefused,
-	teapotv1.ReasonApplyFailed, teapotv1.ReasonUnsupportedVersion, teapotv1.ReasonDeletionBlocked,
+	teapotv1.ReasonUnsupportedVersion, teapotv1.ReasonDeletionBlocked,
 }
 
 // patience is how long each other reason may hold before it is a problem, and
@@ -30,6 +30,8 @@ var patience = map[string]time.Duration{
 	teapotv1.ReasonNoQuorum:               2 * time.Minute,
 	teapotv1.ReasonNotAnswering:           2 * time.Minute,
 	teapotv1.ReasonApplying:               2 * time.Minute,
+	// A connection that breaks is one, too, and the next attempt mends it.
+	teapotv1.ReasonApplyFailed: 30 * time.Second,
 }
 
 const defaultPatience = 5 * time.Minute

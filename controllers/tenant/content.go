@@ -89,7 +89,7 @@ func (s *Session) apply(ctx context.Context, content *Content) {
 	})
 	if err == nil {
 		// In this order: Want asks for the content anew while something has drifted.
-		s.settle(ctx, applied)
+		s.settle(ctx, content, applied)
 		s.forget(content)
 		log.FromContext(ctx).Info("applied objects inside the tenant's cluster", "objects", len(content.Objects))
 	}

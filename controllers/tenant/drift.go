@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -58,8 +59,8 @@ type drift struct {
 	next  int
 	// found are the objects that differ, with how they were seen; empty if they are gone.
 	found baseline
-	// repaired names what was put right and not been told of.
-	repaired []string
+	// repaired is what was put right and not been told of.
+	repaired []corev1.ObjectReference
 }
 
 // wants says that the content is to be applied again.
@@ -155,19 +156,21 @@ func (s *Session) dueForALook() []schema.GroupVersionResource {
 	return due
 }
 
-// settle takes over what was applied, and finds out whether that changed what had drifted: a
-// tenant's own field, which is left alone, did not.
-func (s *Session) settle(ctx context.Context, applied baseline) {
+// settle takes over what was applied of a content, and finds out whether that changed what had
+// drifted: a tenant's own field, which is left alone, did not.
+func (s *Session) settle(ctx context.Context, content *Content, applied baseline) {
 	s.mu.Lock()
-	var repaired []string
-	for resource, found := range s.drift.found {
-		for name, seen := range found {
-			if now := applied[resource][name]; now != "" && now != seen {
-				repaired = append(repaired, resource.Resource+" "+name.String())
-			}
+	var repaired []corev1.ObjectReference
+	for i := range content.Objects {
+		object := &content.Objects[i]
+		resource, name := resourceOf(object), types.NamespacedName{Namespace: object.GetNamespace(), Name: object.GetName()}
+		seen, drifted := s.drift.found[resource][name]
+		if now := applied[resource][name]; drifted && now != "" && now != seen {
+			repaired = append(repaired, corev1.ObjectReference{
+				APIVersion: object.GetAPIVersion(), Kind: object.GetKind(), Namespace: name.Namespace, Name: name.Name,
+			})
 		}
 	}
-	slices.Sort(repaired)
 	// The round goes on where it was: a kind that is changed again and again does not keep
 	// those after it from being looked at.
 	s.drift.applied, s.drift.found = applied, nil
@@ -178,8 +181,8 @@ func (s *Session) settle(ctx context.Context, applied baseline) {
 	}
 }
 
-// TakeRepairs names the objects that were put right since it was last called.
-func (s *Session) TakeRepairs() []string {
+// TakeRepairs refers to the objects that were put right since it was last called.
+func (s *Session) TakeRepairs() []corev1.ObjectReference {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	repaired := s.drift.repaired

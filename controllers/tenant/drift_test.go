@@ -100,7 +100,9 @@ func follow(t *testing.T, registry *Registry, session *Session, objects []unstru
 		c.Settled = settled
 		session.Want(c)
 		f.mu.Lock()
-		f.repairs = append(f.repairs, session.TakeRepairs()...)
+		for _, r := range session.TakeRepairs() {
+			f.repairs = append(f.repairs, r.Kind+" "+types.NamespacedName{Namespace: r.Namespace, Name: r.Name}.String())
+		}
 		f.mu.Unlock()
 	}
 	want()
@@ -223,7 +225,7 @@ func TestWhatATenantTakesAwayReturns(t *testing.T) {
 					t.Fatal(err)
 				}
 				meddled = append(meddled, object)
-				want = append(want, resourceOf(object).Resource+" "+types.NamespacedName{Namespace: object.GetNamespace(), Name: object.GetName()}.String())
+				want = append(want, object.GetKind()+" "+types.NamespacedName{Namespace: object.GetNamespace(), Name: object.GetName()}.String())
 			}
 			slices.Sort(want)
 			within(t, 30*time.Second, "all of it to be put right and told of", func() error {
@@ -327,7 +329,7 @@ func TestAnEditIsNoDrift(t *testing.T) {
 			t.Fatal(err)
 		}
 		within(t, 30*time.Second, "the deleted one to return, and nothing else to be told of", func() error {
-			if told := f.told(); !slices.Equal(told, []string{"configmaps kube-system/other"}) {
+			if told := f.told(); !slices.Equal(told, []string{"ConfigMap kube-system/other"}) {
 				return fmt.Errorf("told of %q", told)
 			}
 			return nil

@@ -43,7 +43,7 @@ type Observation struct {
 	Applied    string
 	ApplyError string
 	// Drifts counts how often an object inside was found changed or gone: the content is
-	// wanted again. Repairs counts what was put right; TakeRepairs names it.
+	// wanted again. Repairs counts what was put right; TakeRepairs refers to it.
 	Drifts  int
 	Repairs int
 }

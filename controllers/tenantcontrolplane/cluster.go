@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -20,6 +21,9 @@ import (
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
 )
+
+// clusterPatience is how long a reconcile waits for the first look at Clusters.
+const clusterPatience = 5 * time.Second
 
 // clusterWatch begins to watch Clusters when the first control plane belongs to one: a
 // management cluster without Cluster API has no such kind, and may get it at any time.
@@ -73,6 +77,9 @@ func (s *scope) observeCluster(ctx context.Context) error {
 	if !s.inCluster {
 		return nil
 	}
+	// Reading waits until the watch has begun, which it cannot without the right to.
+	ctx, cancel := context.WithTimeout(ctx, clusterPatience)
+	defer cancel()
 	cluster := &clusterv1.Cluster{}
 	err := s.clusters.ensure()
 	if err == nil {

@@ -6,6 +6,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
 	"github.com/teapot-cloud/teapot/controllers/tenant"
@@ -37,7 +38,8 @@ func (s *scope) askTenant(ctx context.Context) error {
 		session.Want(s.wanted)
 	}
 	for _, repaired := range session.TakeRepairs() {
-		s.tellRepair(nil, "inside the tenant's cluster, was changed or deleted by somebody else and is as it was: %s", repaired)
+		s.tellRepair(&repaired, "inside the tenant's cluster, was changed or deleted by somebody else and is as it was: %s",
+			kindAndName(repaired.Kind, types.NamespacedName{Namespace: repaired.Namespace, Name: repaired.Name}))
 	}
 	s.observeTenant(ctx)
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -103,6 +104,7 @@ func (s *scope) apply(ctx context.Context, force bool, objects ...client.Object)
 	group.SetLimit(8)
 	for _, object := range objects {
 		group.Go(func() error {
+			name := kindAndName(object.GetObjectKind().GroupVersionKind().Kind, client.ObjectKeyFromObject(object))
 			outcome, err := applier.Apply(ctx, object, apply.Options{Force: force})
 			switch {
 			case err != nil:
@@ -110,9 +112,9 @@ func (s *scope) apply(ctx context.Context, force bool, objects ...client.Object)
 			case outcome == apply.Missing && holdsFacts(object):
 				return waiting{}
 			case outcome == apply.Repaired:
-				s.tellRepair(object, "was changed by somebody else and is as it was: %s", kindAndName(object))
+				s.tellRepair(object, "was changed by somebody else and is as it was: %s", name)
 			case outcome == apply.Made && s.established():
-				s.tellRepair(object, "was deleted by somebody else, or lost the label %s, and is as it was: %s", teapotv1.ManagedByLabel, kindAndName(object))
+				s.tellRepair(object, "was deleted by somebody else, or lost the label %s, and is as it was: %s", teapotv1.ManagedByLabel, name)
 			}
 			return nil
 		})
@@ -141,19 +143,15 @@ func (s *scope) initialized() bool {
 	return ptr.Deref(s.before.Status.Initialization.ControlPlaneInitialized, false)
 }
 
-// tellRepair tells of an object of the management cluster, or nil for one inside the tenant's.
-// The recorder counts events that differ in their words alone as one: the object keeps them
-// apart.
-func (s *scope) tellRepair(object client.Object, format string, args ...any) {
-	var related runtime.Object
-	if object != nil {
-		related = object
-	}
-	s.Recorder.Eventf(s.tcp, related, corev1.EventTypeWarning, teapotv1.ReasonRepaired, "Repair", format, args...)
+// tellRepair tells of an object of the management cluster, or of a reference to one inside the
+// tenant's. The recorder counts events that differ in their words alone as one: the object
+// keeps them apart.
+func (s *scope) tellRepair(object runtime.Object, format string, args ...any) {
+	s.Recorder.Eventf(s.tcp, object, corev1.EventTypeWarning, teapotv1.ReasonRepaired, "Repair", format, args...)
 }
 
-func kindAndName(object client.Object) string {
-	return object.GetObjectKind().GroupVersionKind().Kind + " " + client.ObjectKeyFromObject(object).String()
+func kindAndName(kind string, name types.NamespacedName) string {
+	return kind + " " + strings.TrimPrefix(name.String(), "/")
 }
 
 // set writes a condition. The message of one that has not changed otherwise is kept only
