@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -157,6 +159,18 @@ func insideIsRepaired(t *testing.T, tcp *teapotv1.TenantControlPlane) {
 	for _, each := range all {
 		tells(t, tcp, teapotv1.ReasonRepaired, repairedWithin, "inside the tenant's cluster", each.object.GetName())
 	}
+	// The same again is told of by counting.
+	eventually(t, repairedWithin, "the second repair", all[0].meddle(t, user))
+	eventually(t, repairedWithin, "the event to be counted", func(ctx context.Context) error {
+		list := &eventsv1.EventList{}
+		if err := management.List(ctx, list, client.InNamespace(tcp.Namespace)); err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(list.Items, func(e eventsv1.Event) bool { return e.Reason == teapotv1.ReasonRepaired && e.Series != nil }) {
+			return errors.New("no event is")
+		}
+		return nil
+	})
 	// Everything was applied again by now.
 	if err := user.Get(t.Context(), client.ObjectKeyFromObject(corefile), corefile); err != nil {
 		t.Fatal(err)

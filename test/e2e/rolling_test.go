@@ -55,15 +55,13 @@ func TestRollingChangesLoseNothing(t *testing.T) {
 		change  func(*teapotv1.TenantControlPlane)
 		check   func(*testing.T, *teapotv1.TenantControlPlane)
 	}{
-		{"an argument of the API server", 1, func(tcp *teapotv1.TenantControlPlane) {
+		{"an argument and resources of the API server", 1, func(tcp *teapotv1.TenantControlPlane) {
 			tcp.Spec.Components.APIServer.ExtraArgs = []teapotv1.ExtraArg{{Name: "max-requests-inflight", Value: "200"}}
-		}, argumentIsSet},
+			tcp.Spec.Components.APIServer.Resources.Requests.CPU = ptr.To(resource.MustParse("50m"))
+		}, apiServerIsChanged},
 		{"from one replica to three", 1, func(tcp *teapotv1.TenantControlPlane) { tcp.Spec.Replicas = ptr.To[int32](3) }, replicasAreGuarded},
 		{"a patch version", 3, func(tcp *teapotv1.TenantControlPlane) { tcp.Spec.Version = node.KubernetesVersion }, versionIsNew},
 		{"from three replicas to one", 1, func(tcp *teapotv1.TenantControlPlane) { tcp.Spec.Replicas = ptr.To[int32](1) }, replicaIsNotGuarded},
-		{"resources", 1, func(tcp *teapotv1.TenantControlPlane) {
-			tcp.Spec.Components.APIServer.Resources.Requests.CPU = ptr.To(resource.MustParse("50m"))
-		}, resourcesAreSet},
 	} {
 		t.Run(step.name, func(t *testing.T) {
 			replicas.floor.Store(step.serving)
@@ -104,18 +102,11 @@ func rolledOut(t *testing.T, tcp *teapotv1.TenantControlPlane) {
 	})
 }
 
-func argumentIsSet(t *testing.T, tcp *teapotv1.TenantControlPlane) {
+func apiServerIsChanged(t *testing.T, tcp *teapotv1.TenantControlPlane) {
 	for _, pod := range pods(t, tcp, controlplane.ControlPlaneName) {
-		if command := apiServerOf(pod).Command; !slices.Contains(command, "--max-requests-inflight=200") {
-			t.Errorf("the API server of %s runs as %v", pod.Name, command)
-		}
-	}
-}
-
-func resourcesAreSet(t *testing.T, tcp *teapotv1.TenantControlPlane) {
-	for _, pod := range pods(t, tcp, controlplane.ControlPlaneName) {
-		if requests := apiServerOf(pod).Resources.Requests; requests.Cpu().String() != "50m" {
-			t.Errorf("the API server of %s requests %v", pod.Name, requests)
+		server := apiServerOf(pod)
+		if !slices.Contains(server.Command, "--max-requests-inflight=200") || server.Resources.Requests.Cpu().String() != "50m" {
+			t.Errorf("the API server of %s runs as %v with %v", pod.Name, server.Command, server.Resources)
 		}
 	}
 }

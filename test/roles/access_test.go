@@ -35,7 +35,8 @@ func TestWhatRolesGrant(t *testing.T) {
 		verbs    []string
 		allowed  map[string][]string // users by namespace
 	}{
-		{controlPlanes, []string{"get", "list", "watch"}, and(everywhere(operator, manager, clusterAPI), viewer, tenant)},
+		{controlPlanes, []string{"get"}, and(everywhere(operator, clusterAPI), viewer, tenant)},
+		{controlPlanes, []string{"list", "watch"}, and(everywhere(operator, manager, clusterAPI), viewer, tenant)},
 		{controlPlanes, []string{"create", "update", "delete"}, and(everywhere(operator, clusterAPI), tenant)},
 		{controlPlanes, []string{"patch"}, and(everywhere(operator, manager, clusterAPI), tenant)},
 		{controlPlanes, []string{"deletecollection"}, and(everywhere(operator), tenant)},

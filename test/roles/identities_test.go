@@ -25,7 +25,8 @@ func TestTheManager(t *testing.T) {
 	forget(t, made)
 	mustCreate(t, as(t, operator), made)
 	plane := &teapotv1.TenantControlPlane{}
-	if err := c.Get(t.Context(), client.ObjectKeyFromObject(made), plane); err != nil {
+	// The manager reads from its cache: it may list and watch, and not get.
+	if err := asAdmin(t).Get(t.Context(), client.ObjectKeyFromObject(made), plane); err != nil {
 		t.Fatal(err)
 	}
 	change := func(what string, change func()) {

@@ -134,8 +134,8 @@ func install(t *testing.T, admin client.Client) {
 	bind(t, admin, "", "teapot-operator", operator)
 
 	for _, user := range users {
-		await(t, user+" may get control planes", func() bool {
-			return allowed(t, admin, user, "get", "tenantcontrolplanes.teapot.dev", tenantNamespace)
+		await(t, user+" may list control planes", func() bool {
+			return allowed(t, admin, user, "list", "tenantcontrolplanes.teapot.dev", tenantNamespace)
 		})
 	}
 	config := apiserver.Config(t)
