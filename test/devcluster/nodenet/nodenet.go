@@ -74,6 +74,9 @@ func Exists(path string) bool {
 // Create makes the namespace and its interfaces. The caller has removed an
 // older one.
 func Create(path string) error {
+	if err := share(filepath.Dir(path)); err != nil {
+		return fmt.Errorf("making network namespace %s: %w", path, err)
+	}
 	if err := mountNew(path); err != nil {
 		return fmt.Errorf("making network namespace %s: %w", path, err)
 	}
@@ -161,6 +164,25 @@ func forwarding() error {
 		if err := os.WriteFile(file, []byte("1"), 0o644); err != nil {
 			return fmt.Errorf("setting %s (kernel module br_netfilter?): %w", file, err)
 		}
+	}
+	return nil
+}
+
+// share makes the folder of network namespaces a shared mount, as the first `ip netns add` on a
+// computer does (iproute2's ip/ipnetns.c). Were that to come after us, it would mount the folder
+// over our namespace's mount, which nobody could remove then.
+func share(folder string) error {
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return err
+	}
+	err := unix.Mount("", folder, "none", unix.MS_SHARED|unix.MS_REC, "")
+	if errors.Is(err, unix.EINVAL) { // it is no mount point yet
+		if err = unix.Mount(folder, folder, "none", unix.MS_BIND|unix.MS_REC, ""); err == nil {
+			err = unix.Mount("", folder, "none", unix.MS_SHARED|unix.MS_REC, "")
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("sharing %s: %w", folder, err)
 	}
 	return nil
 }
