@@ -127,22 +127,28 @@ func remaining(namespace *corev1.Namespace) string {
 	return strings.Join(messages, "; ")
 }
 
-// endPods shortens the time that pods have to end. Only pods that still have more than
-// that are asked again, so that a repeated reconcile writes nothing.
+// endPods shortens the time that pods have to end.
 func (s *scope) endPods(ctx context.Context) error {
 	pods := &corev1.PodList{}
 	if err := s.Live.List(ctx, pods, client.InNamespace(s.input.Namespace())); err != nil {
 		return fmt.Errorf("listing the pods of namespace %s: %w", s.input.Namespace(), err)
 	}
 	for i := range pods.Items {
-		pod := &pods.Items[i]
-		if grace := pod.DeletionGracePeriodSeconds; grace != nil && *grace <= deleteGrace {
-			continue
+		if err := s.endPod(ctx, &pods.Items[i]); err != nil {
+			return err
 		}
-		err := s.Client.Delete(ctx, pod, client.GracePeriodSeconds(deleteGrace), client.Preconditions{UID: ptr.To(pod.UID)})
-		if client.IgnoreNotFound(err) != nil && !apierrors.IsConflict(err) {
-			return fmt.Errorf("deleting pod %s/%s: %w", pod.Namespace, pod.Name, err)
-		}
+	}
+	return nil
+}
+
+// endPod asks a pod again that still has more time, so that a repeated reconcile writes nothing.
+func (s *scope) endPod(ctx context.Context, pod *corev1.Pod) error {
+	if grace := pod.DeletionGracePeriodSeconds; grace != nil && *grace <= deleteGrace {
+		return nil
+	}
+	err := s.Client.Delete(ctx, pod, client.GracePeriodSeconds(deleteGrace), client.Preconditions{UID: ptr.To(pod.UID)})
+	if client.IgnoreNotFound(err) != nil && !apierrors.IsConflict(err) {
+		return fmt.Errorf("deleting pod %s/%s: %w", pod.Namespace, pod.Name, err)
 	}
 	return nil
 }
@@ -187,11 +193,21 @@ func (s *scope) retain(ctx context.Context, namespace *corev1.Namespace) (bool, 
 		}
 	}
 	pods := &corev1.PodList{}
-	if err := s.Live.List(ctx, pods, own, client.Limit(1)); err != nil {
+	if err := s.Live.List(ctx, pods, own); err != nil {
 		return false, fmt.Errorf("listing the pods of namespace %s: %w", namespace.Name, err)
 	}
+	for i := range pods.Items {
+		// etcd ends in its own time, since its data is kept. An API server would wait for etcd, in
+		// vain. Those that nobody has told to end yet would be replaced.
+		pod := &pods.Items[i]
+		if pod.DeletionTimestamp == nil || pod.Labels[teapotv1.ComponentLabel] != controlplane.ControlPlaneName {
+			continue
+		}
+		if err := s.endPod(ctx, pod); err != nil {
+			return false, err
+		}
+	}
 	if len(pods.Items) > 0 {
-		// etcd ends in its own time: its data is kept.
 		if s.deletionIsLate() {
 			s.setFalse(teapotv1.ReadyCondition, teapotv1.ReasonDeletionBlocked,
 				"pod %s/%s has not ended yet, and its volume cannot be let go before; see kubectl describe pod, and delete the pod by force only if its node is gone for good", pods.Items[0].Namespace, pods.Items[0].Name)

@@ -33,6 +33,7 @@ func TestDeletionFromEveryState(t *testing.T) {
 	}
 	namespace := tenantNamespace(t)
 	t.Run("states", func(t *testing.T) {
+		t.Run("retained-and-adopted", func(t *testing.T) { t.Parallel(); retainedIsAdopted(t, namespace) })
 		for name, state := range map[string]func(*testing.T, *teapotv1.TenantControlPlane){
 			"waiting-for-pods":      waitingForPods,
 			"rolling":               rolling,
@@ -57,7 +58,6 @@ func TestDeletionFromEveryState(t *testing.T) {
 		}
 		t.Run("half-created", func(t *testing.T) { t.Parallel(); halfCreated(t, namespace) })
 		t.Run("its-tenant-terminating", func(t *testing.T) { t.Parallel(); tenantTerminates(t) })
-		t.Run("retained-and-adopted", func(t *testing.T) { t.Parallel(); retainedIsAdopted(t, namespace) })
 	})
 	if err := management.Delete(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}); err != nil {
 		t.Fatal(err)
