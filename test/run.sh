@@ -20,7 +20,8 @@ end_to_end() {
 	say "end-to-end tests"
 	teapot_into_devcluster
 	teapot_cli
-	go test -count="$1" -timeout "$((20 * $1))m" ./test/e2e/...
+	# Most of a test is waiting for pods; four at a time keep two cores busy, more make time-outs.
+	go test -count="$1" -parallel 4 -timeout "$((30 * $1))m" ./test/e2e/...
 }
 if [ "${1:-}" = long ]; then
 	end_to_end "$ROUNDS"

@@ -127,28 +127,22 @@ func remaining(namespace *corev1.Namespace) string {
 	return strings.Join(messages, "; ")
 }
 
-// endPods shortens the time that pods have to end.
+// endPods shortens the time that pods have to end. Only pods that still have more than
+// that are asked again, so that a repeated reconcile writes nothing.
 func (s *scope) endPods(ctx context.Context) error {
 	pods := &corev1.PodList{}
 	if err := s.Live.List(ctx, pods, client.InNamespace(s.input.Namespace())); err != nil {
 		return fmt.Errorf("listing the pods of namespace %s: %w", s.input.Namespace(), err)
 	}
 	for i := range pods.Items {
-		if err := s.endPod(ctx, &pods.Items[i]); err != nil {
-			return err
+		pod := &pods.Items[i]
+		if grace := pod.DeletionGracePeriodSeconds; grace != nil && *grace <= deleteGrace {
+			continue
 		}
-	}
-	return nil
-}
-
-// endPod asks a pod again that still has more time, so that a repeated reconcile writes nothing.
-func (s *scope) endPod(ctx context.Context, pod *corev1.Pod) error {
-	if grace := pod.DeletionGracePeriodSeconds; grace != nil && *grace <= deleteGrace {
-		return nil
-	}
-	err := s.Client.Delete(ctx, pod, client.GracePeriodSeconds(deleteGrace), client.Preconditions{UID: ptr.To(pod.UID)})
-	if client.IgnoreNotFound(err) != nil && !apierrors.IsConflict(err) {
-		return fmt.Errorf("deleting pod %s/%s: %w", pod.Namespace, pod.Name, err)
+		err := s.Client.Delete(ctx, pod, client.GracePeriodSeconds(deleteGrace), client.Preconditions{UID: ptr.To(pod.UID)})
+		if client.IgnoreNotFound(err) != nil && !apierrors.IsConflict(err) {
+			return fmt.Errorf("deleting pod %s/%s: %w", pod.Namespace, pod.Name, err)
+		}
 	}
 	return nil
 }
@@ -158,14 +152,16 @@ func (s *scope) endPod(ctx context.Context, pod *corev1.Pod) error {
 // nobody any more.
 func (s *scope) retain(ctx context.Context, namespace *corev1.Namespace) (bool, error) {
 	own := client.InNamespace(namespace.Name)
-	for _, kind := range []client.Object{
-		&appsv1.Deployment{}, &appsv1.StatefulSet{}, &policyv1.PodDisruptionBudget{}, &corev1.Service{},
-	} {
-		err := s.Client.DeleteAllOf(ctx, kind, own, client.MatchingLabels{teapotv1.ManagedByLabel: teapotv1.ManagedByTeapot},
-			client.PropagationPolicy(metav1.DeletePropagationBackground))
-		if err != nil {
-			return false, fmt.Errorf("deleting %T in namespace %s: %w", kind, namespace.Name, err)
-		}
+	// etcd goes last: without it an API server waits for the requests that it still has until it
+	// is killed, and what it writes at its end is data, too.
+	if err := s.deleteAll(ctx, &appsv1.Deployment{}, &policyv1.PodDisruptionBudget{}); err != nil {
+		return false, err
+	}
+	if left, err := s.podsLeft(ctx, client.MatchingLabels{teapotv1.ComponentLabel: controlplane.ControlPlaneName}); left || err != nil {
+		return false, err
+	}
+	if err := s.deleteAll(ctx, &appsv1.StatefulSet{}, &corev1.Service{}); err != nil {
+		return false, err
 	}
 	secrets := &corev1.SecretList{}
 	if err := s.Live.List(ctx, secrets, own); err != nil {
@@ -192,29 +188,39 @@ func (s *scope) retain(ctx context.Context, namespace *corev1.Namespace) (bool, 
 			return false, err
 		}
 	}
-	pods := &corev1.PodList{}
-	if err := s.Live.List(ctx, pods, own); err != nil {
-		return false, fmt.Errorf("listing the pods of namespace %s: %w", namespace.Name, err)
-	}
-	for i := range pods.Items {
-		// etcd ends in its own time, since its data is kept. An API server would wait for etcd, in
-		// vain. Those that nobody has told to end yet would be replaced.
-		pod := &pods.Items[i]
-		if pod.DeletionTimestamp == nil || pod.Labels[teapotv1.ComponentLabel] != controlplane.ControlPlaneName {
-			continue
-		}
-		if err := s.endPod(ctx, pod); err != nil {
-			return false, err
-		}
-	}
-	if len(pods.Items) > 0 {
-		if s.deletionIsLate() {
-			s.setFalse(teapotv1.ReadyCondition, teapotv1.ReasonDeletionBlocked,
-				"pod %s/%s has not ended yet, and its volume cannot be let go before; see kubectl describe pod, and delete the pod by force only if its node is gone for good", pods.Items[0].Namespace, pods.Items[0].Name)
-		}
-		return false, nil
+	if left, err := s.podsLeft(ctx); left || err != nil {
+		return false, err
 	}
 	return true, s.markNamespaceRetained(ctx, namespace)
+}
+
+// deleteAll deletes Teapot's objects of some kinds in the control plane's own namespace.
+func (s *scope) deleteAll(ctx context.Context, kinds ...client.Object) error {
+	for _, kind := range kinds {
+		err := s.Client.DeleteAllOf(ctx, kind, client.InNamespace(s.input.Namespace()),
+			client.MatchingLabels{teapotv1.ManagedByLabel: teapotv1.ManagedByTeapot},
+			client.PropagationPolicy(metav1.DeletePropagationBackground))
+		if err != nil {
+			return fmt.Errorf("deleting %T in namespace %s: %w", kind, s.input.Namespace(), err)
+		}
+	}
+	return nil
+}
+
+// podsLeft says whether pods have not ended yet, and tells of it when they should have.
+func (s *scope) podsLeft(ctx context.Context, which ...client.ListOption) (bool, error) {
+	pods := &corev1.PodList{}
+	if err := s.Live.List(ctx, pods, append(which, client.InNamespace(s.input.Namespace()), client.Limit(1))...); err != nil {
+		return false, fmt.Errorf("listing the pods of namespace %s: %w", s.input.Namespace(), err)
+	}
+	if len(pods.Items) == 0 {
+		return false, nil
+	}
+	if s.deletionIsLate() {
+		s.setFalse(teapotv1.ReadyCondition, teapotv1.ReasonDeletionBlocked,
+			"pod %s/%s has not ended yet, and its volume cannot be let go before; see kubectl describe pod, and delete the pod by force only if its node is gone for good", pods.Items[0].Namespace, pods.Items[0].Name)
+	}
+	return true, nil
 }
 
 // markNamespaceRetained labels the namespace and notes what of the spec its data depends on.
