@@ -9,7 +9,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"k8s.io/apimachinery/pkg/util/uuid"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/utils/clock"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
@@ -24,10 +26,15 @@ import (
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
 	"github.com/teapot-cloud/teapot/controllers/apply"
+	"github.com/teapot-cloud/teapot/controllers/hostmachine"
+	"github.com/teapot-cloud/teapot/controllers/machineclaim"
 	"github.com/teapot-cloud/teapot/controllers/metrics"
+	"github.com/teapot-cloud/teapot/controllers/orphans"
 	"github.com/teapot-cloud/teapot/controllers/tenant"
+	"github.com/teapot-cloud/teapot/controllers/tenantcluster"
 	"github.com/teapot-cloud/teapot/controllers/tenantcontrolplane"
 	"github.com/teapot-cloud/teapot/controlplane"
+	"github.com/teapot-cloud/teapot/workers/host"
 )
 
 // Scheme knows Kubernetes' own kinds and Teapot's.
@@ -35,6 +42,7 @@ func Scheme() *runtime.Scheme {
 	scheme := runtime.NewScheme()
 	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
 	utilruntime.Must(clusterv1.AddToScheme(scheme))
+	utilruntime.Must(host.AddToScheme(scheme))
 	utilruntime.Must(teapotv1.AddToScheme(scheme))
 	return scheme
 }
@@ -62,10 +70,14 @@ func CacheOptions() cache.Options {
 // transform keeps of each object what some controller reads. Cluster API's kinds cannot be
 // named in ByObject, which fails where they are not installed.
 func transform(in any) (any, error) {
-	if _, isCluster := in.(*clusterv1.Cluster); isCluster {
+	switch in.(type) {
+	case *clusterv1.Cluster:
 		return tenantcontrolplane.TrimCluster(in)
+	case *host.Object:
+		return host.Transform(in)
+	default:
+		return apply.Transform(in)
 	}
-	return apply.Transform(in)
 }
 
 // Options are what the operator decides.
@@ -86,9 +98,7 @@ func Setup(mgr ctrl.Manager, options Options) error {
 	}
 	shared := controller.Options{MaxConcurrentReconciles: options.MaxConcurrentReconciles}
 
-	for _, each := range []interface {
-		SetupWithManager(ctrl.Manager, controller.Options) error
-	}{
+	if err := addAll(mgr, shared, []reconciler{
 		&tenantcontrolplane.Reconciler{
 			Client:   mgr.GetClient(),
 			Live:     mgr.GetAPIReader(),
@@ -97,9 +107,35 @@ func Setup(mgr ctrl.Manager, options Options) error {
 			Clock:    clock.RealClock{},
 			Settings: options.Settings,
 		},
+	}); err != nil {
+		return err
+	}
+
+	hosts := tenantcluster.Hosts{Client: mgr.GetClient(), Live: mgr.GetAPIReader()}
+	for _, each := range []*late{
+		{
+			needs: []schema.GroupVersionKind{bareMetalHost, hostDeployPolicy, cluster},
+			reconcilers: []reconciler{
+				&machineclaim.Reconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Recorder: mgr.GetEventRecorder("teapot"), Clock: clock.RealClock{}},
+				&orphans.Reconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Recorder: mgr.GetEventRecorder("teapot"), Clock: clock.RealClock{}},
+			},
+		},
+		{
+			needs: []schema.GroupVersionKind{bareMetalHost, hostDeployPolicy, cluster, machine},
+			reconcilers: []reconciler{
+				&tenantcluster.Reconciler{Client: mgr.GetClient(), Hosts: hosts, Clock: clock.RealClock{}},
+				&hostmachine.TemplateReconciler{Client: mgr.GetClient(), Hosts: hosts},
+				&hostmachine.Reconciler{
+					Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Tokens: tenants,
+					Recorder: mgr.GetEventRecorder("teapot"), Clock: clock.RealClock{},
+					NewID: func() string { return string(uuid.NewUUID()) },
+				},
+			},
+		},
 	} {
-		if err := each.SetupWithManager(mgr, shared); err != nil {
-			return fmt.Errorf("setting up %T: %w", each, err)
+		each.manager, each.options = mgr, shared
+		if err := mgr.Add(each); err != nil {
+			return fmt.Errorf("adding the machines' controllers: %w", err)
 		}
 	}
 	return nil

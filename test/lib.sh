@@ -48,6 +48,7 @@ teapot_install() {
 # teapot_into_devcluster starts the development cluster and puts the current Teapot in it.
 teapot_into_devcluster() {
 	bin/devcluster up
+	bin/devcluster machines
 	KUBECONFIG=$(bin/devcluster kubeconfig)
 	export KUBECONFIG
 	say "building Teapot and its image"

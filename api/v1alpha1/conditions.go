@@ -28,6 +28,10 @@ const (
 	// AddonsReadyCondition: kubeadm's objects and the add-ons asked for are applied
 	// inside the tenant's cluster.
 	AddonsReadyCondition = "AddonsReady"
+	// HostBoundCondition: a MachineClaim holds a host.
+	HostBoundCondition = "HostBound"
+	// ProvisionedCondition: the host of a MachineClaim runs the image that was asked for.
+	ProvisionedCondition = "Provisioned"
 	// PausedCondition: spec.paused is set and nothing is reconciled.
 	PausedCondition = "Paused"
 )
@@ -105,6 +109,39 @@ const (
 
 	// ReasonUnsupportedVersion: this Teapot cannot run that version of Kubernetes.
 	ReasonUnsupportedVersion = "UnsupportedVersion"
+	// ReasonNoHost: no host that may be claimed suffices; the message counts why.
+	ReasonNoHost = "NoHost"
+	// ReasonWaitingForSecret: a Secret that the claim names does not exist or lacks its key.
+	ReasonWaitingForSecret = "WaitingForSecret"
+	// ReasonBinding: a host was chosen and is being taken.
+	ReasonBinding = "Binding"
+	// ReasonProvisioning: the image is being written.
+	ReasonProvisioning = "Provisioning"
+	// ReasonProvisioned: the host runs the image.
+	ReasonProvisioned = "Provisioned"
+	// ReasonProvisioningFailed: hosts failed or took too long, and no more are tried.
+	ReasonProvisioningFailed = "ProvisioningFailed"
+	// ReasonHostFailed: the host has an error; the message is the provisioner's.
+	ReasonHostFailed = "HostFailed"
+	// ReasonHostPaused: the host is paused, detached or unmanaged, and makes no progress.
+	ReasonHostPaused = "HostPaused"
+	// ReasonHostLost: the host was deleted or is held by something else.
+	ReasonHostLost = "HostLost"
+	// ReasonPoweredOff: the machine's power is off, though it should be on.
+	ReasonPoweredOff = "PoweredOff"
+	// ReasonReleasing: the host is being deprovisioned and cleaned.
+	ReasonReleasing = "Releasing"
+	// ReasonCleaningFailed: the host could not be cleaned, and is not handed on.
+	ReasonCleaningFailed = "CleaningFailed"
+	// ReasonWaitingForCluster: the Cluster or its control plane is not there yet.
+	ReasonWaitingForCluster = "WaitingForCluster"
+	// ReasonWaitingForMachine: no Machine of Cluster API owns the object yet.
+	ReasonWaitingForMachine = "WaitingForMachine"
+	// ReasonWaitingForBootstrapData: Cluster API has not written the machine's user data yet.
+	ReasonWaitingForBootstrapData = "WaitingForBootstrapData"
+	// ReasonWaitingForClaim: the machine's claim is not Ready.
+	ReasonWaitingForClaim = "WaitingForClaim"
+
 	// ReasonDeletionBlocked: something that must go is still there after its deadline.
 	ReasonDeletionBlocked = "DeletionBlocked"
 )

@@ -14,7 +14,10 @@ var AddToScheme = (&runtime.SchemeBuilder{addKnownTypes}).AddToScheme
 
 func addKnownTypes(scheme *runtime.Scheme) error {
 	scheme.AddKnownTypes(GroupVersion, &TenantControlPlane{}, &TenantControlPlaneList{},
-		&TenantControlPlaneTemplate{}, &TenantControlPlaneTemplateList{})
+		&TenantControlPlaneTemplate{}, &TenantControlPlaneTemplateList{},
+		&TenantCluster{}, &TenantClusterList{}, &TenantClusterTemplate{}, &TenantClusterTemplateList{},
+		&HostMachine{}, &HostMachineList{}, &HostMachineTemplate{}, &HostMachineTemplateList{},
+		&MachineClaim{}, &MachineClaimList{})
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil
 }

@@ -44,6 +44,35 @@ const (
 	// ControlPlaneFinalizer holds a TenantControlPlane until all that it owns is gone.
 	ControlPlaneFinalizer = "teapot.dev/control-plane"
 
+	// HostAnnotation is on a MachineClaim and names, as namespace/name, the BareMetalHost that it
+	// takes or holds. It is written before the host is touched, so that no restart and no stale
+	// cache gives one claim two hosts.
+	HostAnnotation = "teapot.dev/host"
+	// FailedHostsAnnotation is on a MachineClaim and lists, as namespace/name with commas between,
+	// the hosts that it gave back because they could not be provisioned.
+	FailedHostsAnnotation = "teapot.dev/failed-hosts"
+	// UncleanedForAnnotation is on a BareMetalHost that was given back without having been
+	// cleaned, and holds the namespace whose data may be on it. Only claims of that namespace get
+	// the host until an operator removes the annotation.
+	UncleanedForAnnotation = "teapot.dev/uncleaned-for"
+	// CostAnnotation is on a BareMetalHost and holds the operator's own cost of it, a number, in
+	// place of the one made from its hardware.
+	CostAnnotation = "teapot.dev/cost"
+	// GPUCountLabel and GPUModelLabel are on a BareMetalHost and say what accelerators it has,
+	// since Metal3's inspection does not.
+	GPUCountLabel = "gpu.teapot.dev/count"
+	GPUModelLabel = "gpu.teapot.dev/model"
+	// FailureDomainLabel is on a BareMetalHost and says where it is; the label is Metal3's.
+	FailureDomainLabel = "infrastructure.cluster.x-k8s.io/failure-domain"
+	// ClaimNamespaceLabel and ClaimNameLabel are on the Secrets that Teapot puts beside a host and
+	// name the MachineClaim that they are of.
+	ClaimNamespaceLabel = "teapot.dev/claim-namespace"
+	ClaimNameLabel      = "teapot.dev/claim-name"
+	// MachineClaimFinalizer holds a MachineClaim until its host is given back.
+	MachineClaimFinalizer = "teapot.dev/machine-claim"
+	// HostMachineFinalizer holds a HostMachine until its MachineClaim is gone.
+	HostMachineFinalizer = "teapot.dev/host-machine"
+
 	// FieldManager owns the fields that Teapot applies (server-side apply).
 	FieldManager = "teapot"
 )

@@ -64,6 +64,7 @@ type Session struct {
 	content     *Content
 	observation Observation
 	drift       drift
+	removals    map[string]*removal // of bootstrap tokens, by Secret
 }
 
 func newSession(owner types.NamespacedName, access Access, c clock.WithTicker, p *pacer, notify func(context.Context, types.NamespacedName)) (*Session, error) {

@@ -14,6 +14,7 @@ import (
 	"github.com/teapot-cloud/teapot/test/devcluster/netdial"
 	"github.com/teapot-cloud/teapot/test/devcluster/netpolicy"
 	"github.com/teapot-cloud/teapot/test/devcluster/nodenet"
+	"github.com/teapot-cloud/teapot/test/devcluster/providers"
 	"github.com/teapot-cloud/teapot/test/devcluster/state"
 	"github.com/teapot-cloud/teapot/test/devcluster/storage"
 )
@@ -43,6 +44,26 @@ that lost processes is repaired. The first build takes minutes.`,
 	}
 	cmd.Flags().StringVar(&version, "kubernetes-version", "", "version of Kubernetes (default: that of a running cluster, or "+build.DefaultKubernetesVersion+")")
 	return cmd
+}
+
+func machinesCommand(dir *string) *cobra.Command {
+	return &cobra.Command{
+		Use:   "machines",
+		Short: "Add what manages machines: Cluster API and the baremetal-operator",
+		Long: `Build what is missing of Cluster API, its kubeadm bootstrap provider and the
+baremetal-operator, and add them to the running cluster; ends when they run and
+their webhooks answer. What is there already is left alone. The baremetal-operator
+looks for Ironic at http://` + fmt.Sprintf("%s:%d", nodenet.NodeIP, providers.IronicPort) + `, where the machine room serves it.`,
+		Example: "  go run ./test/devcluster up && go run ./test/devcluster machines",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := cluster.New(state.Dir(*dir), cmd.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			return c.Machines(cmd.Context())
+		},
+	}
 }
 
 func downCommand(dir *string) *cobra.Command {
@@ -275,5 +296,5 @@ func builder(cmd *cobra.Command, version string) (*build.Builder, []build.Group,
 		return nil, nil, err
 	}
 	groups, err := build.Catalogue(version)
-	return b, groups, err
+	return b, append(groups, build.Machines()...), err
 }

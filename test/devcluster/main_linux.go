@@ -53,7 +53,7 @@ to the API server.`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %w", errUsage, err) })
 	root.PersistentFlags().StringVar(&dir, "state-dir", dir, "where the cluster keeps its files (environment: "+state.DirEnv+")")
 	root.AddCommand(
-		upCommand(&dir), downCommand(&dir), statusCommand(&dir), kubeconfigCommand(&dir),
+		upCommand(&dir), machinesCommand(&dir), downCommand(&dir), statusCommand(&dir), kubeconfigCommand(&dir),
 		loadImageCommand(&dir), forwardCommand(&dir),
 		buildCommand(), binCommand(), assetsCommand(),
 		runForwarderCommand(), runStorageCommand(), runNetworkPoliciesCommand(),

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -68,9 +69,18 @@ func checkoutRoot() (string, error) {
 }
 
 // Key identifies the outcome of a build: it changes with the module's go.mod
-// and go.sum, the platform, the flags, the names of the binaries and the
-// patches.
-func Key(g Group, goMod, goSum []byte, platform string) string {
+// and go.sum, the platform, the flags, the names of the binaries, the patches
+// and every other file of the module, which is source that stands for a module
+// that cannot be had.
+func Key(g Group, module fs.FS, platform string) (string, error) {
+	goMod, err := fs.ReadFile(module, "go.mod")
+	if err != nil {
+		return "", err
+	}
+	goSum, err := fs.ReadFile(module, "go.sum")
+	if err != nil {
+		return "", err
+	}
 	h := sha256.New()
 	parts := [][]byte{
 		goMod, goSum, []byte(platform), []byte(g.ldflags()), []byte(strings.Join(g.tags, ",")),
@@ -79,27 +89,33 @@ func Key(g Group, goMod, goSum []byte, platform string) string {
 	for _, p := range g.patches {
 		parts = append(parts, fmt.Appendf(nil, "%q", p))
 	}
+	err = fs.WalkDir(module, ".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || path == "go.mod" || path == "go.sum" {
+			return err
+		}
+		content, err := fs.ReadFile(module, path)
+		parts = append(parts, []byte(path), content)
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
 	for _, part := range parts {
 		// The length keeps two neighbours from being cut differently into the
 		// same bytes.
 		fmt.Fprintf(h, "%d:", len(part))
 		h.Write(part)
 	}
-	return hex.EncodeToString(h.Sum(nil))[:12]
+	return hex.EncodeToString(h.Sum(nil))[:12], nil
 }
 
 // Path returns the directory where the group's binaries are, or will be.
 func (b *Builder) Path(g Group) (string, error) {
-	dir := filepath.Join(b.Upstream, g.Dir())
-	goMod, err := os.ReadFile(filepath.Join(dir, "go.mod"))
+	key, err := Key(g, os.DirFS(filepath.Join(b.Upstream, g.Dir())), runtime.GOOS+"/"+runtime.GOARCH)
 	if err != nil {
 		return "", fmt.Errorf("reading the module of %s: %w", g.Dir(), err)
 	}
-	goSum, err := os.ReadFile(filepath.Join(dir, "go.sum"))
-	if err != nil {
-		return "", fmt.Errorf("reading the module of %s: %w", g.Dir(), err)
-	}
-	return filepath.Join(b.Cache, g.Dir()+"-"+Key(g, goMod, goSum, runtime.GOOS+"/"+runtime.GOARCH)), nil
+	return filepath.Join(b.Cache, g.Dir()+"-"+key), nil
 }
 
 // Ensure returns the directory with the group's binaries, building them if
@@ -207,6 +223,12 @@ func (b *Builder) Binary(ctx context.Context, groups []Group, name string) (stri
 		return "", err
 	}
 	return filepath.Join(dir, name), nil
+}
+
+// Source returns where the source of a module is that the group's own requires,
+// for files beside the Go code, such as manifests.
+func (b *Builder) Source(ctx context.Context, g Group, module string) (string, error) {
+	return moduleDir(ctx, filepath.Join(b.Upstream, g.Dir()), module)
 }
 
 // Assets returns a directory in the shape that controller-runtime's envtest

@@ -6,11 +6,22 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 )
 
 func TestKey(t *testing.T) {
 	base := Group{Name: "etcd", Version: "v1", Binaries: []string{"etcd"}, stamps: []string{"a=b"}}
-	key := func(g Group, mod, sum, platform string) string { return Key(g, []byte(mod), []byte(sum), platform) }
+	key := func(g Group, mod, sum, platform string, others ...string) string {
+		module := fstest.MapFS{"go.mod": {Data: []byte(mod)}, "go.sum": {Data: []byte(sum)}}
+		for _, content := range others {
+			module["stub/types.go"] = &fstest.MapFile{Data: []byte(content)}
+		}
+		k, err := Key(g, module, platform)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
 	reference := key(base, "mod", "sum", "linux/amd64")
 	if again := key(base, "mod", "sum", "linux/amd64"); again != reference {
 		t.Errorf("the same input gives %s and %s", reference, again)
@@ -33,10 +44,14 @@ func TestKey(t *testing.T) {
 		"names":      key(renamed, "mod", "sum", "linux/amd64"),
 		"more tools": key(more, "mod", "sum", "linux/amd64"),
 		"patches":    key(patched, "mod", "sum", "linux/amd64"),
+		"a stub":     key(base, "mod", "sum", "linux/amd64", "package a"),
 	} {
 		if other == reference {
 			t.Errorf("a change of %s does not change the key", name)
 		}
+	}
+	if key(base, "mod", "sum", "linux/amd64", "package a") == key(base, "mod", "sum", "linux/amd64", "package b") {
+		t.Error("a change inside a stub does not change the key")
 	}
 }
 
@@ -48,7 +63,7 @@ func TestCatalogueMatchesModules(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, g := range groups {
+		for _, g := range append(groups, Machines()...) {
 			data, err := os.ReadFile(filepath.Join("..", "upstream", g.Dir(), "go.mod"))
 			if err != nil {
 				t.Errorf("%s: %v", g.Dir(), err)

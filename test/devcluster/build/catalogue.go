@@ -25,6 +25,9 @@ const (
 	HelmVersion         = "v3.21.4"
 	// GVisorVersion is a commit of gVisor's branch "go", the one that go build can build.
 	GVisorVersion = "v0.0.0-20260905035102-160fafc42237"
+
+	ClusterAPIVersion        = "v1.14.2"
+	BaremetalOperatorVersion = "v0.13.2"
 )
 
 // kubernetesVersions are the versions that have a module under upstream/.
@@ -67,8 +70,8 @@ func (g Group) ldflags() string {
 	return strings.Join(flags, " ")
 }
 
-// Catalogue returns every group for one Kubernetes version, in the order in
-// which a cluster needs them. It fails for a version that has no module.
+// Catalogue returns the groups that every cluster is made of, for one Kubernetes
+// version, in the order in which it needs them. It fails for a version that has no module.
 func Catalogue(kubernetesVersion string) ([]Group, error) {
 	kube, err := kubernetes(kubernetesVersion)
 	if err != nil {
@@ -135,6 +138,30 @@ func Catalogue(kubernetesVersion string) ([]Group, error) {
 			},
 		},
 	}, nil
+}
+
+// Machines returns the groups of what manages machines, which is not part of every
+// cluster: Cluster API, both of its managers in one build, and the baremetal-operator.
+func Machines() []Group {
+	capi := strings.SplitN(strings.TrimPrefix(ClusterAPIVersion, "v"), ".", 3)
+	const capiVersion = "sigs.k8s.io/cluster-api/version"
+	return []Group{
+		{
+			Name: "cluster-api", Version: ClusterAPIVersion,
+			Binaries: []string{"cluster-api-controller", "kubeadm-bootstrap-controller"},
+			// Upstream names both binaries "manager"; here they go by their images.
+			rename: map[string]string{"core": "cluster-api-controller", "kubeadm": "kubeadm-bootstrap-controller"},
+			stamps: []string{
+				capiVersion + ".gitVersion=" + ClusterAPIVersion,
+				capiVersion + ".gitMajor=" + capi[0], capiVersion + ".gitMinor=" + capi[1],
+			},
+		},
+		{
+			Name: "baremetal-operator", Version: BaremetalOperatorVersion,
+			Binaries: []string{"baremetal-operator"},
+			stamps:   []string{"github.com/metal3-io/baremetal-operator/pkg/version.Raw=" + BaremetalOperatorVersion},
+		},
+	}
 }
 
 // kubernetes returns the group of one Kubernetes version. Its seven binaries

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/teapot-cloud/teapot/test/devcluster/build"
@@ -160,14 +161,25 @@ func (c *Cluster) buildAll(ctx context.Context, b *build.Builder, groups []build
 	return dirs, nil
 }
 
-// client returns a client that goes through the forwarder, as a user's does.
-func (c *Cluster) client() (kubernetes.Interface, error) {
+// restConfig is for clients that go through the forwarder, as a user's do.
+func (c *Cluster) restConfig() (*rest.Config, error) {
 	config, err := clientcmd.BuildConfigFromFlags("", c.Dir.Kubeconfig())
 	if err != nil {
 		return nil, fmt.Errorf("reading the cluster's kubeconfig: %w", err)
 	}
 	config.Timeout = 5 * time.Second
-	config.QPS, config.Burst = 100, 200
+	// Who polls paces himself, and a limiter's errors would hide what he waits for.
+	config.QPS = -1
+	config.WarningHandler = rest.NoWarnings{}
+	return config, nil
+}
+
+// client returns a client for the built-in kinds.
+func (c *Cluster) client() (kubernetes.Interface, error) {
+	config, err := c.restConfig()
+	if err != nil {
+		return nil, err
+	}
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return nil, fmt.Errorf("making a client: %w", err)
@@ -189,16 +201,21 @@ func pickPort() (int, error) {
 }
 
 // poll calls check every interval until it returns nil, the deadline passes or
-// alive reports that waiting is in vain. The last error of check is reported.
+// alive reports that waiting is in vain. The last error of check is reported that
+// is not about the deadline itself.
 func poll(ctx context.Context, limit time.Duration, alive func() error, check func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	ticker := time.NewTicker(50 * time.Millisecond)
 	defer ticker.Stop()
+	var last error
 	for {
 		err := check(ctx)
 		if err == nil {
 			return nil
+		}
+		if last == nil || ctx.Err() == nil {
+			last = err
 		}
 		if alive != nil {
 			if gone := alive(); gone != nil {
@@ -207,7 +224,7 @@ func poll(ctx context.Context, limit time.Duration, alive func() error, check fu
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("not within %s: %w", limit, err)
+			return fmt.Errorf("not within %s: %w", limit, last)
 		case <-ticker.C:
 		}
 	}

@@ -24,7 +24,7 @@ import (
 // LoadImages imports archives, or images named by references to registries,
 // into the running cluster. What is there with the same digest is skipped.
 func (c *Cluster) LoadImages(ctx context.Context, sources []string) error {
-	if err := c.attach(ctx); err != nil {
+	if _, err := c.attach(ctx, "containerd"); err != nil {
 		return err
 	}
 	pulled, err := os.MkdirTemp("", "devcluster-pull-")
@@ -49,30 +49,35 @@ func (c *Cluster) LoadImages(ctx context.Context, sources []string) error {
 	return c.load(ctx, files)
 }
 
-// attach finds the running cluster and its binaries.
-func (c *Cluster) attach(ctx context.Context) error {
+// attach finds the running cluster and the binaries of some groups, and returns what
+// builds more.
+func (c *Cluster) attach(ctx context.Context, groups ...string) (*build.Builder, error) {
 	record, err := c.Dir.Load()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if record == nil || !record.Ready {
-		return errors.New("no development cluster runs: go run ./test/devcluster up")
+		return nil, fmt.Errorf("%w: go run ./test/devcluster up", ErrDown)
 	}
 	c.record = record
 	b, err := build.NewBuilder(c.step)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	groups, err := build.Catalogue(record.KubernetesVersion)
+	catalogue, err := build.Catalogue(record.KubernetesVersion)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	containerd, err := build.Find(groups, "containerd")
-	if err != nil {
-		return err
+	var chosen []build.Group
+	for _, name := range groups {
+		g, err := build.Find(catalogue, name)
+		if err != nil {
+			return nil, err
+		}
+		chosen = append(chosen, g)
 	}
-	c.bins, err = c.buildAll(ctx, b, []build.Group{containerd})
-	return err
+	c.bins, err = c.buildAll(ctx, b, chosen)
+	return b, err
 }
 
 // pull fetches an image from its registry, with the user's credentials, into

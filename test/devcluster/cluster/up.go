@@ -222,14 +222,17 @@ func (c *Cluster) applyAddons(ctx context.Context) error {
 	// The forwarder has just been started; the API server may still be filling
 	// its caches of roles.
 	return poll(ctx, 30*time.Second, nil, func(ctx context.Context) error {
-		cmd := exec.CommandContext(ctx, c.bin("kubectl"), "--kubeconfig="+c.Dir.Kubeconfig(),
-			"apply", "--server-side", "--force-conflicts", "--field-manager=teapot-devcluster",
-			"-f", c.Dir.Path("config", "addons.yaml"))
-		if out, err := cmd.CombinedOutput(); err != nil {
+		if out, err := c.kubectlApply(ctx, c.Dir.Path("config", "addons.yaml")).CombinedOutput(); err != nil {
 			return fmt.Errorf("applying add-ons: %w\n%s", err, out)
 		}
 		return nil
 	})
+}
+
+// kubectlApply applies a file of manifests, or standard input if it is "-".
+func (c *Cluster) kubectlApply(ctx context.Context, file string) *exec.Cmd {
+	return exec.CommandContext(ctx, c.bin("kubectl"), "--kubeconfig="+c.Dir.Kubeconfig(),
+		"apply", "--server-side", "--force-conflicts", "--field-manager=teapot-devcluster", "-f", file)
 }
 
 // Ready returns nil if the node is Ready, CoreDNS serves, network policies are

@@ -148,8 +148,13 @@ func Ensure(ctx context.Context, cache string, s Sources) ([]Archive, error) {
 	if err != nil {
 		return nil, err
 	}
+	return ensureAll(ctx, cache, define(s, tools))
+}
+
+// ensureAll makes the archives that are not in the cache directory.
+func ensureAll(ctx context.Context, cache string, images []image) ([]Archive, error) {
 	var archives []Archive
-	for _, img := range define(s, tools) {
+	for _, img := range images {
 		img.spec.Platform = "linux/" + runtime.GOARCH
 		if img.name != PauseImage {
 			img.spec.Env = []string{oci.PathEnv, "SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt"}

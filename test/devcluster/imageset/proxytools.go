@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"sort"
+	"strings"
 
 	"github.com/teapot-cloud/teapot/images/oci"
 	"github.com/teapot-cloud/teapot/test/devcluster/build"
@@ -53,6 +54,9 @@ func proxyTools(ctx context.Context) ([]oci.File, error) {
 	for _, path := range extensions {
 		files[path] = oci.File{Path: path, HostPath: path, Mode: 0o644}
 	}
+	if err := addLibraries(ctx, files, extensions...); err != nil {
+		return nil, err
+	}
 	sorted := make([]oci.File, 0, len(files))
 	for _, f := range files {
 		sorted = append(sorted, f)
@@ -61,17 +65,17 @@ func proxyTools(ctx context.Context) ([]oci.File, error) {
 	return sorted, nil
 }
 
-// addLibraries adds the shared libraries that a program is linked with, under
-// the names by which the loader looks for them.
-func addLibraries(ctx context.Context, files map[string]oci.File, program string) error {
-	out, err := exec.CommandContext(ctx, "ldd", program).Output()
+// addLibraries adds the shared libraries that programs and libraries are linked
+// with, under the names by which the loader looks for them.
+func addLibraries(ctx context.Context, files map[string]oci.File, linked ...string) error {
+	out, err := exec.CommandContext(ctx, "ldd", linked...).Output()
 	if err != nil {
-		return fmt.Errorf("listing the libraries of %s: %w", program, err)
+		return fmt.Errorf("listing the libraries of %s: %w", strings.Join(linked, ", "), err)
 	}
 	for _, m := range libraryPath.FindAllSubmatch(out, -1) {
 		path := string(m[1])
 		if _, err := os.Stat(path); err != nil {
-			return fmt.Errorf("library of %s: %w", program, err)
+			return fmt.Errorf("library of %s: %w", strings.Join(linked, ", "), err)
 		}
 		files[path] = oci.File{Path: path, HostPath: path, Mode: 0o755}
 	}
