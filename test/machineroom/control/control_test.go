@@ -1,0 +1,117 @@
+package control_test
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	metal3 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/teapot-cloud/teapot/test/machineroom/control"
+	"github.com/teapot-cloud/teapot/test/machineroom/ironic"
+	"github.com/teapot-cloud/teapot/test/machineroom/room"
+)
+
+// start serves a room of folders, and returns who talks to it.
+func start(t *testing.T, machines int) (control.Client, *room.Room) {
+	t.Helper()
+	dir := t.TempDir()
+	r, err := room.Open(dir, machines, func(_ room.Identity, dir string) (room.Computer, error) { return room.Folder{Dir: dir}, nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	i, err := ironic.New(r, filepath.Join(dir, "nodes"), ironic.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("unix", control.Socket(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: control.Handler(r, i, r.Grow)}
+	go func() { _ = server.Serve(l) }()
+	t.Cleanup(func() {
+		_ = server.Close()
+		i.Close()
+	})
+	return control.Client{Dir: dir}, r
+}
+
+func TestClient(t *testing.T) {
+	c, r := start(t, 2)
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(c.Grow(t.Context(), 3))
+	must(c.Grow(t.Context(), 1))
+	list, err := c.List(t.Context())
+	must(err)
+	if len(list) != 3 || len(r.Machines()) != 3 {
+		t.Fatalf("there are %d machines, want 3", len(list))
+	}
+	must(c.Fail(t.Context(), "machine-1", "fail-clean"))
+	must(c.Power(t.Context(), "machine-1", control.PowerOn))
+	m, err := c.Get(t.Context(), "machine-1")
+	must(err)
+	if m.Faults != "fail-clean" || !m.Power || m.Boots != room.FromRamdisk || m.Node != nil {
+		t.Errorf("the machine is %+v", m)
+	}
+	must(c.Power(t.Context(), "machine-1", control.PowerCut))
+	must(c.Fail(t.Context(), "machine-1", "none"))
+	if m, err = c.Get(t.Context(), "machine-1"); err != nil || m.Power || m.Faults != "" {
+		t.Errorf("the machine is %+v, %v", m, err)
+	}
+	for name, err := range map[string]error{
+		"machine-0 to machine-2": c.Power(t.Context(), "machine-7", control.PowerOn),
+		"must be on, off or cut": c.Power(t.Context(), "machine-1", "maybe"),
+		"fault \"burn\"":         c.Fail(t.Context(), "machine-1", "burn"),
+		"machineroom up":         control.Client{Dir: t.TempDir()}.Grow(context.Background(), 1),
+	} {
+		if err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("got %v, want %q in it", err, name)
+		}
+	}
+}
+
+func TestHosts(t *testing.T) {
+	c, _ := start(t, 7)
+	machines, err := c.List(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := control.WriteHosts(&out, "metal", machines); err != nil {
+		t.Fatal(err)
+	}
+	zones := map[string]bool{}
+	hosts := 0
+	for _, document := range strings.Split(out.String(), "---\n") {
+		if !strings.Contains(document, "kind: BareMetalHost\n") {
+			continue
+		}
+		var host metal3.BareMetalHost
+		if err := yaml.UnmarshalStrict([]byte(document), &host); err != nil {
+			t.Fatal(err)
+		}
+		m := machines[hosts]
+		hosts++
+		zones[host.Labels["infrastructure.cluster.x-k8s.io/failure-domain"]] = true
+		if host.Namespace != "metal" || host.Name != m.Name || host.Spec.BootMACAddress != m.MAC || host.Spec.BMC.Address != m.BMC.Address || strings.Contains(document, "status") {
+			t.Errorf("the host of %s is %s", m.Name, document)
+		}
+		if gpus := host.Labels["gpu.teapot.dev/count"]; (gpus != "") != (len(m.Hardware.GPUs) > 0) {
+			t.Errorf("%s has %d accelerators, its label says %q", m.Name, len(m.Hardware.GPUs), gpus)
+		}
+	}
+	if hosts != 7 || len(zones) != 3 || strings.Count(out.String(), "kind: Secret\n") != 7 {
+		t.Errorf("%d hosts in zones %v", hosts, zones)
+	}
+}
