@@ -136,6 +136,11 @@ func kubeconfig(in Input, server, serverName, user, leaf string) ([]byte, error)
 	return encoded, nil
 }
 
+// noKey stands in the authority's Secret where its key would. Cluster API's kubeadm bootstrap
+// provider wants some data there (util/secret, EnsureAllExist: "missing key data") and does
+// nothing with it: a worker gets the certificate alone.
+const noKey = "the key of this authority is not given out\n"
+
 // TenantSecrets render what the tenant's namespace gets: the kubeconfig of users, the one
 // of Cluster API's controllers and the authority's certificate. Never an authority's key.
 func TenantSecrets(in Input) ([]*corev1.Secret, error) {
@@ -150,7 +155,10 @@ func TenantSecrets(in Input) ([]*corev1.Secret, error) {
 	secrets := []*corev1.Secret{
 		in.secret(UserKubeconfigName(in.Owner.Name), map[string][]byte{KubeconfigKey: users}),
 		in.secret(KubeconfigName(in.ClusterName), map[string][]byte{KubeconfigKey: controllers}),
-		in.secret(CertificateAuthorityName(in.ClusterName), map[string][]byte{"tls.crt": in.Credentials.Authorities.Cluster.Cert}),
+		in.secret(CertificateAuthorityName(in.ClusterName), map[string][]byte{
+			corev1.TLSCertKey:       in.Credentials.Authorities.Cluster.Cert,
+			corev1.TLSPrivateKeyKey: []byte(noKey),
+		}),
 	}
 	for i, secret := range secrets {
 		secret.Namespace = in.Owner.Namespace

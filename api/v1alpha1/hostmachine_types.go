@@ -45,15 +45,16 @@ type HostMachineList struct {
 	Items           []HostMachine `json:"items"`
 }
 
-// HostMachineSpec is what is wanted of a machine. What decides on the host and on what runs there
-// is fixed once the machine exists, as Cluster API has it: a change is a new template and so new
-// machines.
+// HostMachineSpec is what is wanted of a machine. It is fixed once the machine exists, as Cluster
+// API has it: a change is a new template and so new machines.
 //
 // +kubebuilder:validation:XValidation:rule="self.image.url.startsWith('oci://') || has(self.image.checksum)",fieldPath=".image.checksum",message="is needed with an http or https image, so that what runs is what was asked for; give the image's SHA-256 sum"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.providerID) || (has(self.providerID) && self.providerID == oldSelf.providerID)",fieldPath=".providerID",message="cannot be changed, since the Node carries it; leave it as it is"
 // +kubebuilder:validation:XValidation:rule="self.image == oldSelf.image",fieldPath=".image",message="cannot be changed on a machine; change the HostMachineTemplate, and new machines follow it"
 // +kubebuilder:validation:XValidation:rule="has(self.hostSelector) == has(oldSelf.hostSelector) && (!has(self.hostSelector) || self.hostSelector == oldSelf.hostSelector)",fieldPath=".hostSelector",message="cannot be changed on a machine; change the HostMachineTemplate, and new machines follow it"
 // +kubebuilder:validation:XValidation:rule="has(self.hardware) == has(oldSelf.hardware) && (!has(self.hardware) || self.hardware == oldSelf.hardware)",fieldPath=".hardware",message="cannot be changed on a machine; change the HostMachineTemplate, and new machines follow it"
+// +kubebuilder:validation:XValidation:rule="has(self.automatedCleaningMode) == has(oldSelf.automatedCleaningMode) && (!has(self.automatedCleaningMode) || self.automatedCleaningMode == oldSelf.automatedCleaningMode)",fieldPath=".automatedCleaningMode",message="cannot be changed on a machine; change the HostMachineTemplate, and new machines follow it"
+// +kubebuilder:validation:XValidation:rule="has(self.provisioningTimeout) == has(oldSelf.provisioningTimeout) && (!has(self.provisioningTimeout) || self.provisioningTimeout == oldSelf.provisioningTimeout)",fieldPath=".provisioningTimeout",message="cannot be changed on a machine; change the HostMachineTemplate, and new machines follow it"
 type HostMachineSpec struct {
 	// providerID is teapot://<id>, which Teapot writes once, before a host is known. The Node of
 	// the machine carries the same.

@@ -55,7 +55,8 @@ func (w *clusterWatch) ensure() error {
 	return nil
 }
 
-// TrimCluster keeps of a Cluster in the cache what is read of it.
+// TrimCluster keeps of a Cluster in the cache what is read of it, here and by the machines'
+// controllers.
 func TrimCluster(in any) (any, error) {
 	cluster, ok := in.(*clusterv1.Cluster)
 	if !ok {
@@ -64,7 +65,10 @@ func TrimCluster(in any) (any, error) {
 	trimmed := &clusterv1.Cluster{TypeMeta: cluster.TypeMeta}
 	trimmed.Namespace, trimmed.Name, trimmed.UID = cluster.Namespace, cluster.Name, cluster.UID
 	trimmed.ResourceVersion = cluster.ResourceVersion
+	trimmed.DeletionTimestamp = cluster.DeletionTimestamp
 	trimmed.Spec.Paused, trimmed.Spec.ControlPlaneRef = cluster.Spec.Paused, cluster.Spec.ControlPlaneRef
+	trimmed.Spec.InfrastructureRef, trimmed.Spec.ControlPlaneEndpoint = cluster.Spec.InfrastructureRef, cluster.Spec.ControlPlaneEndpoint
+	trimmed.Status.Initialization = cluster.Status.Initialization
 	return trimmed, nil
 }
 

@@ -1,0 +1,48 @@
+package tenantcluster
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/utils/ptr"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+)
+
+// OwnerName is the name of the object of a kind of Cluster API's that owns an object, or "".
+func OwnerName(object metav1.Object, kind string) string {
+	for _, reference := range object.GetOwnerReferences() {
+		group, err := schema.ParseGroupVersion(reference.APIVersion)
+		if err == nil && group.Group == clusterv1.GroupVersion.Group && reference.Kind == kind {
+			return reference.Name
+		}
+	}
+	return ""
+}
+
+// ClusterChanges lets through the changes of a Cluster that an infrastructure provider acts on.
+func ClusterChanges() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		before, beforeOK := e.ObjectOld.(*clusterv1.Cluster)
+		after, afterOK := e.ObjectNew.(*clusterv1.Cluster)
+		return !beforeOK || !afterOK || whatCounts(before) != whatCounts(after)
+	}}
+}
+
+// counting is what is read of a Cluster.
+type counting struct {
+	paused, provisioned bool
+	endpoint            clusterv1.APIEndpoint
+	infrastructure      clusterv1.ContractVersionedObjectReference
+	controlPlane        clusterv1.ContractVersionedObjectReference
+}
+
+func whatCounts(cluster *clusterv1.Cluster) counting {
+	return counting{
+		paused:         ptr.Deref(cluster.Spec.Paused, false),
+		provisioned:    ptr.Deref(cluster.Status.Initialization.InfrastructureProvisioned, false),
+		endpoint:       cluster.Spec.ControlPlaneEndpoint,
+		infrastructure: cluster.Spec.InfrastructureRef,
+		controlPlane:   cluster.Spec.ControlPlaneRef,
+	}
+}
