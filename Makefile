@@ -12,10 +12,10 @@ export IMAGE_REPO_SET := $(if $(filter file default,$(origin IMAGE_REPO)),,1)
 TAG ?= dev
 NAMESPACE ?= teapot-system
 
-# Debian packages that building and running the development cluster needs. runc is built
-# with cgo and libseccomp, pause with gcc; kube-proxy and the CNI plug-ins call nft and
-# iptables.
-PACKAGES := ca-certificates gcc git iproute2 iptables libc6-dev libseccomp-dev make nftables pkg-config
+# Debian packages that building and running the development cluster and the machine room needs.
+# runc is built with cgo and libseccomp, pause with gcc; kube-proxy and the CNI plug-ins call nft
+# and iptables; machines boot a Debian of their own.
+PACKAGES := ca-certificates debian-archive-keyring debootstrap e2fsprogs gcc git iproute2 iptables libc6-dev libseccomp-dev make nftables pkg-config
 
 
 # One way of compiling for programs, tests and images, so that Go's cache serves them all.

@@ -30,7 +30,7 @@ func newDescribeCommand(e *environment) *cobra.Command {
 	o := &describeOptions{environment: e}
 	cmd := &cobra.Command{
 		Use:   "describe NAME... [options]",
-		Short: "Show all about control planes, for people",
+		Short: "Show all about control planes or claims, for people",
 		Long: e.long(`
 			Show what is known of control planes: version, endpoint, what is asked for, every
 			condition with its whole message, the pods with their containers, and events.
@@ -47,6 +47,7 @@ func newDescribeCommand(e *environment) *cobra.Command {
 		ValidArgsFunction: e.completeNames(0),
 	}
 	cmd.Flags().BoolVar(&o.showEvents, "show-events", true, "Show events too")
+	cmd.AddCommand(newDescribeClaimCommand(e))
 	return cmd
 }
 
@@ -93,7 +94,7 @@ func (o *describeOptions) look(ctx context.Context, c client.Client, key types.N
 	d.podsErr = c.List(ctx, &pods, client.InNamespace(d.namespace))
 	d.pods = pods.Items
 	if o.showEvents {
-		d.events, d.eventsErr = listEvents(ctx, c, client.InNamespace(key.Namespace), eventsAbout(key.Name))
+		d.events, d.eventsErr = listEvents(ctx, c, client.InNamespace(key.Namespace), eventsAbout(controlPlanes, key.Name))
 		d.ownEvents, d.ownEventsErr = listEvents(ctx, c, client.InNamespace(d.namespace))
 	}
 	return d, nil
@@ -107,9 +108,9 @@ func ownNamespace(tcp *teapotv1.TenantControlPlane) string {
 	return controlplane.Namespace(client.ObjectKeyFromObject(tcp))
 }
 
-// eventsAbout selects the events that are about a control plane itself.
-func eventsAbout(name string) client.MatchingFields {
-	return client.MatchingFields{"involvedObject.kind": controlPlaneKind.Kind, "involvedObject.name": name}
+// eventsAbout selects the events that are about an object itself.
+func eventsAbout(s subject, name string) client.MatchingFields {
+	return client.MatchingFields{"involvedObject.kind": s.kind.Kind, "involvedObject.name": name}
 }
 
 // listEvents returns events, the oldest first.

@@ -35,12 +35,17 @@ type described struct {
 // stay under some 130 characters.
 const messageWidth = 76
 
-// text is the whole description.
-func (d *described) text(now time.Time) string {
-	age := style{
+// inAges is the style of what is read at once.
+func inAges(now time.Time) style {
+	return style{
 		time:  func(t time.Time) string { return duration.HumanDuration(now.Sub(t)) },
 		width: messageWidth,
 	}
+}
+
+// text is the whole description.
+func (d *described) text(now time.Time) string {
+	age := inAges(now)
 	w := &strings.Builder{}
 	writeTable(w, "", d.facts(now))
 
@@ -48,11 +53,7 @@ func (d *described) text(now time.Time) string {
 	section("Asked for (spec)")
 	writeSpec(w, &d.tcp.Spec)
 	section("Conditions")
-	if len(d.tcp.Status.Conditions) == 0 {
-		_, _ = fmt.Fprintln(w, "  none yet: check that Teapot's manager runs")
-	} else {
-		writeTable(w, "  ", conditionRows(d.tcp.Status.Conditions, age))
-	}
+	writeConditions(w, d.tcp.Status.Conditions, age)
 	section("Pods in namespace " + d.namespace)
 	writeRows(w, podRows(d.pods, age), "list pods", d.namespace, d.podsErr)
 	if d.showEvents {
@@ -62,6 +63,31 @@ func (d *described) text(now time.Time) string {
 		writeRows(w, eventRows(d.ownEvents, age), "list events", d.namespace, d.ownEventsErr)
 	}
 	return w.String()
+}
+
+// moment is a point in time in a description.
+func moment(t metav1.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// identity is what is said of any object: its name, and since when it is there, or going.
+func identity(object *metav1.ObjectMeta, now time.Time) [][]string {
+	rows := [][]string{{"Name:", object.Name}, {"Namespace:", object.Namespace}}
+	if !object.CreationTimestamp.IsZero() {
+		rows = append(rows, []string{"Created:", fmt.Sprintf("%s (%s ago)", moment(object.CreationTimestamp), duration.HumanDuration(now.Sub(object.CreationTimestamp.Time)))})
+	}
+	if object.DeletionTimestamp != nil {
+		rows = append(rows, []string{"Being deleted:", fmt.Sprintf("since %s (%s), kept by finalizers %s",
+			moment(*object.DeletionTimestamp), duration.HumanDuration(now.Sub(object.DeletionTimestamp.Time)), strings.Join(object.Finalizers, ", "))})
+	}
+	return rows
+}
+
+// writeConditions writes all conditions.
+func writeConditions(w io.Writer, conditions []metav1.Condition, s style) {
+	if len(conditions) == 0 {
+		_, _ = fmt.Fprintln(w, "  none yet: check that Teapot's manager runs")
+		return
+	}
+	writeTable(w, "  ", conditionRows(conditions, s))
 }
 
 // writeRows writes a table, or one line that says why there is none.
@@ -81,16 +107,8 @@ func writeRows(w io.Writer, rows [][]string, right, namespace string, err error)
 // facts are what a glance is for.
 func (d *described) facts(now time.Time) [][]string {
 	tcp := &d.tcp
-	rows := [][]string{{"Name:", tcp.Name}, {"Namespace:", tcp.Namespace}}
+	rows := identity(&tcp.ObjectMeta, now)
 	add := func(name, value string) { rows = append(rows, []string{name + ":", value}) }
-	at := func(t metav1.Time) string { return t.UTC().Format(time.RFC3339) }
-	if !tcp.CreationTimestamp.IsZero() {
-		add("Created", fmt.Sprintf("%s (%s ago)", at(tcp.CreationTimestamp), duration.HumanDuration(now.Sub(tcp.CreationTimestamp.Time))))
-	}
-	if tcp.DeletionTimestamp != nil {
-		add("Being deleted", fmt.Sprintf("since %s (%s), kept by finalizers %s",
-			at(*tcp.DeletionTimestamp), duration.HumanDuration(now.Sub(tcp.DeletionTimestamp.Time)), strings.Join(tcp.Finalizers, ", ")))
-	}
 	if tcp.Spec.Paused {
 		add("Paused", "yes (spec.paused): nothing is done about it")
 	}
@@ -121,7 +139,7 @@ func (d *described) facts(now time.Time) [][]string {
 		if !expire.After(now) {
 			when = "expired"
 		}
-		add("Certificates expire", fmt.Sprintf("%s (%s), unless renewed", at(*expire), when))
+		add("Certificates expire", fmt.Sprintf("%s (%s), unless renewed", moment(*expire), when))
 	}
 	name := "Secrets:"
 	for _, secret := range secretNames(tcp) {
@@ -132,7 +150,7 @@ func (d *described) facts(now time.Time) [][]string {
 }
 
 // writeSpec writes a spec as it is, defaults included, so that no field is forgotten.
-func writeSpec(w io.Writer, spec *teapotv1.TenantControlPlaneSpec) {
+func writeSpec(w io.Writer, spec any) {
 	text, err := yaml.Marshal(spec)
 	if err != nil {
 		_, _ = fmt.Fprintf(w, "  not shown: %v\n", err)

@@ -246,7 +246,7 @@ func (c *collector) allEvents(ctx context.Context) error {
 		file string
 		opts []client.ListOption
 	}{
-		{"events.txt", []client.ListOption{client.InNamespace(c.key.Namespace), eventsAbout(c.key.Name)}},
+		{"events.txt", []client.ListOption{client.InNamespace(c.key.Namespace), eventsAbout(controlPlanes, c.key.Name)}},
 		{"namespace/events.txt", []client.ListOption{client.InNamespace(c.own)}},
 	} {
 		listCtx, cancel := context.WithTimeout(ctx, requestDeadline)

@@ -24,6 +24,7 @@ import (
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
 	"github.com/teapot-cloud/teapot/internal/version"
+	"github.com/teapot-cloud/teapot/workers/host"
 )
 
 // The kind that most commands are about, and how it is called in messages.
@@ -70,6 +71,7 @@ var scheme = func() *runtime.Scheme {
 	utilruntime.Must(corev1.AddToScheme(s))
 	utilruntime.Must(authorizationv1.AddToScheme(s))
 	utilruntime.Must(teapotv1.AddToScheme(s))
+	utilruntime.Must(host.AddToScheme(s))
 	return s
 }()
 
@@ -88,10 +90,9 @@ func (e *environment) client() (client.WithWatch, error) {
 func clientFor(config *rest.Config) (client.WithWatch, error) {
 	mapper := meta.NewDefaultRESTMapper(nil)
 	for _, kind := range slices.Concat([]schema.GroupVersionKind{
-		controlPlaneKind,
 		corev1.SchemeGroupVersion.WithKind("Event"),
 		corev1.SchemeGroupVersion.WithKind("Secret"),
-	}, diagnosedKinds) {
+	}, subjectKinds(), hostKinds, diagnosedKinds) {
 		mapper.Add(kind, meta.RESTScopeNamespace)
 	}
 	for _, kind := range []schema.GroupVersionKind{

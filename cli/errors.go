@@ -136,15 +136,16 @@ func (e *environment) explain(err error) error {
 	case isNotInstalled(err):
 		return fmt.Errorf("Teapot is not installed in this cluster%s: the kind %s is not known to it\n"+
 			"Choose another cluster with --context, or install Teapot: helm install teapot charts/teapot --namespace teapot-system --create-namespace",
-			e.inContext(), controlPlaneKind.Kind)
+			e.inContext(), missingKind(err).kind.Kind)
 	case isNotFound(err):
 		errors.As(err, &status)
 		namespace, _, namespaceErr := e.namespace()
 		if namespaceErr != nil {
 			return err
 		}
-		return fmt.Errorf("%s %q not found in namespace %q%s; see all that there are with: %s get -A",
-			controlPlaneWord, status.Status().Details.Name, namespace, e.inContext(), e.program)
+		missing, _ := subjectOf(status.Status().Details)
+		return fmt.Errorf("%s %q not found in namespace %q%s; see all that there are with: %s %s",
+			missing.word, status.Status().Details.Name, namespace, e.inContext(), e.program, missing.all)
 	case apierrors.IsInvalid(err) && errors.As(err, &status):
 		return invalid(status.Status())
 	case clientcmd.IsContextNotFound(err):
@@ -161,31 +162,51 @@ func (e *environment) explain(err error) error {
 	}
 }
 
-// isNotInstalled says whether the error means that the cluster lacks the kind itself.
-func isNotInstalled(err error) bool {
-	if meta.IsNoMatchError(err) || strings.Contains(err.Error(), "the server doesn't have a resource type \""+controlPlaneResource.Resource) {
-		return true
+// isNotInstalled says whether the error means that the cluster lacks a kind itself.
+func isNotInstalled(err error) bool { return missingKind(err) != nil }
+
+// missingKind is the subject whose kind the cluster lacks; nil: the error is about something else.
+func missingKind(err error) *subject {
+	for i := range subjects {
+		s := &subjects[i]
+		if meta.IsNoMatchError(err) && (strings.Contains(err.Error(), s.kind.Kind) || strings.Contains(err.Error(), s.resource.Resource)) ||
+			strings.Contains(err.Error(), "the server doesn't have a resource type \""+s.resource.Resource) {
+			return s
+		}
 	}
 	var status apierrors.APIStatus
 	if !apierrors.IsNotFound(err) || !errors.As(err, &status) || status.Status().Details == nil {
-		return false
+		return nil
 	}
 	details := status.Status().Details
+	found, ok := subjectOf(details)
 	// A 404 that does not come from a handler of the resource has no Status in its body.
-	return isControlPlane(details) && slices.ContainsFunc(details.Causes, func(cause metav1.StatusCause) bool {
+	if ok && slices.ContainsFunc(details.Causes, func(cause metav1.StatusCause) bool {
 		return cause.Type == metav1.CauseTypeUnexpectedServerResponse
-	})
+	}) {
+		return &found
+	}
+	return nil
 }
 
-// isNotFound says whether a control plane was asked for that does not exist.
+// isNotFound says whether an object was asked for that does not exist.
 func isNotFound(err error) bool {
 	var status apierrors.APIStatus
-	return apierrors.IsNotFound(err) && !isNotInstalled(err) && errors.As(err, &status) &&
-		status.Status().Details != nil && isControlPlane(status.Status().Details) && status.Status().Details.Name != ""
+	if !apierrors.IsNotFound(err) || isNotInstalled(err) || !errors.As(err, &status) || status.Status().Details == nil {
+		return false
+	}
+	_, ok := subjectOf(status.Status().Details)
+	return ok && status.Status().Details.Name != ""
 }
 
-func isControlPlane(details *metav1.StatusDetails) bool {
-	return details.Group == controlPlaneResource.Group && details.Kind == controlPlaneResource.Resource
+// subjectOf is what an answer of the API server is about, if it is a subject.
+func subjectOf(details *metav1.StatusDetails) (subject, bool) {
+	for _, s := range subjects {
+		if details.Group == s.resource.Group && details.Kind == s.resource.Resource {
+			return s, true
+		}
+	}
+	return subject{}, false
 }
 
 // invalid lists each field that the API server refused, once.

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -49,8 +50,8 @@ type fakeAPI struct {
 	watchers map[*fakeWatcher]bool
 	// finalizing objects stay when they are deleted, with a deletion time stamp.
 	finalizing bool
-	// installed says whether the kind is known.
-	installed bool
+	// installed says whether Teapot's kinds are known, and withoutMetal3 that Metal3's are not.
+	installed, withoutMetal3 bool
 	// refuse answers a request with an error.
 	refuse func(r *http.Request) *apierrors.StatusError
 	// mayForward answers access reviews.
@@ -98,13 +99,12 @@ func newFakeAPI(t *testing.T, objects ...runtime.Object) *fakeAPI {
 // resources are the kinds that there are.
 var resources = func() map[string]schema.GroupVersionKind {
 	kinds := map[string]schema.GroupVersionKind{}
-	for _, kind := range append([]schema.GroupVersionKind{
-		controlPlaneKind,
+	for _, kind := range slices.Concat([]schema.GroupVersionKind{
 		corev1.SchemeGroupVersion.WithKind("Event"),
 		corev1.SchemeGroupVersion.WithKind("Namespace"),
 		corev1.SchemeGroupVersion.WithKind("Node"),
 		corev1.SchemeGroupVersion.WithKind("Secret"),
-	}, diagnosedKinds...) {
+	}, subjectKinds(), hostKinds, diagnosedKinds) {
 		resource, _ := meta.UnsafeGuessKindToResource(kind)
 		kinds[resource.Resource] = kind
 	}
@@ -208,7 +208,7 @@ func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	resource, name, _ := strings.Cut(path, "/")
 	name, sub, _ := strings.Cut(name, "/")
-	if resource == "tenantcontrolplanes" && !f.installed {
+	if group := resources[resource].Group; group == controlPlaneResource.Group && !f.installed || group == hostKinds[0].Group && f.withoutMetal3 {
 		http.NotFound(w, r)
 		return
 	}
@@ -251,11 +251,7 @@ func (f *fakeAPI) log(w http.ResponseWriter, r *http.Request, pod string) {
 }
 
 func notFound(w http.ResponseWriter, resource, name string) {
-	group := ""
-	if resource == controlPlaneResource.Resource {
-		group = controlPlaneResource.Group
-	}
-	respond(w, http.StatusNotFound, apierrors.NewNotFound(schema.GroupResource{Group: group, Resource: resource}, name).ErrStatus)
+	respond(w, http.StatusNotFound, apierrors.NewNotFound(schema.GroupResource{Group: resources[resource].Group, Resource: resource}, name).ErrStatus)
 }
 
 func (f *fakeAPI) create(w http.ResponseWriter, r *http.Request, resource, namespace string) {
@@ -410,6 +406,9 @@ func (f *fakeAPI) discovery(path string) any {
 			APIResources: []metav1.APIResource{{
 				Name: "tenantcontrolplanes", SingularName: "tenantcontrolplane", Kind: controlPlaneKind.Kind,
 				Namespaced: true, ShortNames: []string{"tcp"}, Verbs: metav1.Verbs{"get", "list", "watch"},
+			}, {
+				Name: "machineclaims", SingularName: "machineclaim", Kind: "MachineClaim",
+				Namespaced: true, ShortNames: []string{"mc"}, Verbs: metav1.Verbs{"get", "list", "watch"},
 			}},
 		}
 	}

@@ -13,19 +13,21 @@ import (
 // the API server makes, and every output format of kubectl's is there.
 type getOptions struct {
 	*environment
+	subject subject
 	get     *get.GetOptions
 	factory cmdutil.Factory
 	args    []string
 }
 
 func newGetCommand(e *environment) *cobra.Command {
-	o := &getOptions{environment: e, get: get.NewGetOptions(e.program, e.IOStreams), factory: cmdutil.NewFactory(e.flags)}
+	o := newGetOptions(e, controlPlanes)
 	cmd := &cobra.Command{
 		Use:     "get [NAME...] [options]",
 		Aliases: []string{"list", "ls"},
-		Short:   "Show control planes",
+		Short:   "Show control planes, claims or hosts",
 		Long: e.long(`
-			Show control planes, all of a namespace or those that are named.
+			Show control planes, all of a namespace or those that are named. Claims of machines
+			and the hosts behind them are shown by commands below this one.
 
 			-o wide adds the namespace of the pods, when certificates expire, and the message
 			of the Ready condition.`),
@@ -47,6 +49,41 @@ func newGetCommand(e *environment) *cobra.Command {
 		RunE:              e.run(o),
 		ValidArgsFunction: e.completeNames(0),
 	}
+	o.addFlags(cmd)
+	cmd.AddCommand(newGetClaimsCommand(e), newGetHostsCommand(e))
+	return cmd
+}
+
+// newGetClaimsCommand is "get claims".
+func newGetClaimsCommand(e *environment) *cobra.Command {
+	o := newGetOptions(e, machineClaims)
+	cmd := &cobra.Command{
+		Use:     "claims [NAME...] [options]",
+		Aliases: []string{"claim", o.subject.resource.Resource, o.subject.word, o.subject.short},
+		Short:   "Show claims of machines: which host, how far",
+		Long: e.long(`
+			Show MachineClaims, all of a namespace or those that are named: the host that each
+			holds, the phase that it is in, and for how long.
+
+			-o wide adds the message of the Ready condition, which says what is waited for.`),
+		Example: e.examples(`
+			# Those of the current namespace, with what they wait for
+			{teapot} get claims -o wide
+
+			# Follow what becomes of them
+			{teapot} get claims --watch`),
+		RunE:              e.run(o),
+		ValidArgsFunction: e.completeNamesOf(o.subject, 0),
+	}
+	o.addFlags(cmd)
+	return cmd
+}
+
+func newGetOptions(e *environment, s subject) *getOptions {
+	return &getOptions{environment: e, subject: s, get: get.NewGetOptions(e.program, e.IOStreams), factory: cmdutil.NewFactory(e.flags)}
+}
+
+func (o *getOptions) addFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	o.get.PrintFlags.AddFlags(cmd)
 	flags.BoolVarP(&o.get.AllNamespaces, "all-namespaces", "A", false, "Show those of all namespaces")
@@ -54,15 +91,14 @@ func newGetCommand(e *environment) *cobra.Command {
 	flags.BoolVarP(&o.get.Watch, "watch", "w", false, "Go on and show changes")
 	flags.BoolVar(&o.get.IgnoreNotFound, "ignore-not-found", false, "It is no error if a named one does not exist")
 	tidyOutputFlags(cmd, "Output `FORMAT`: wide, json, yaml, name, jsonpath=..., go-template=... or custom-columns=...", "no-headers", "show-labels", "sort-by")
-	return cmd
 }
 
 func (o *getOptions) Complete(cmd *cobra.Command, args []string) error {
 	names := args
-	if len(args) == 1 && isKindWord(args[0]) {
+	if len(args) == 1 && o.subject.isKindWord(args[0]) {
 		names = nil
 	}
-	names, err := controlPlaneNames(names)
+	names, err := o.subject.names(names)
 	if err != nil {
 		return err
 	}
@@ -72,9 +108,9 @@ func (o *getOptions) Complete(cmd *cobra.Command, args []string) error {
 	case len(names) > 0 && o.get.LabelSelector != "":
 		return usagef("names and --selector exclude each other")
 	case len(names) > 1 && o.get.Watch:
-		return usagef("--watch follows one control plane or all of a namespace, not %d", len(names))
+		return usagef("--watch follows one %s or all of a namespace, not %d", o.subject.noun, len(names))
 	}
-	kind := strings.Join([]string{controlPlaneResource.Resource, controlPlaneResource.Version, controlPlaneResource.Group}, ".")
+	kind := strings.Join([]string{o.subject.resource.Resource, o.subject.resource.Version, o.subject.resource.Group}, ".")
 	o.args = append([]string{kind}, names...)
 	return o.get.Complete(o.factory, cmd, o.args)
 }

@@ -9,26 +9,54 @@ import (
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
 )
 
-// isKindWord says whether an argument names the kind, as people type it for kubectl.
-func isKindWord(word string) bool {
-	word = strings.ToLower(word)
-	resource, group, qualified := strings.Cut(word, ".")
-	if qualified && group != teapotv1.GroupVersion.Group && group != teapotv1.GroupVersion.Version+"."+teapotv1.GroupVersion.Group {
-		return false
-	}
-	return slices.Contains([]string{"tcp", controlPlaneWord, controlPlaneResource.Resource}, resource)
+// subject is a kind that commands are about, and how it is called.
+type subject struct {
+	kind     schema.GroupVersionKind
+	resource schema.GroupVersionResource
+	// word is the kind in lower case, short its short name, and noun what messages say.
+	word, short, noun string
+	// all is the command that shows every one.
+	all string
 }
 
-// controlPlaneNames reads the arguments of a command that is about control planes. The
-// kind is implied but may be said, as kubectl has it: "NAME", "tcp NAME" and "tcp/NAME"
-// are the same. A control plane that is itself called tcp can always be written tcp/tcp.
-func controlPlaneNames(args []string) ([]string, error) {
-	if len(args) > 1 && isKindWord(args[0]) {
+// The subjects.
+var (
+	controlPlanes = subject{controlPlaneKind, controlPlaneResource, controlPlaneWord, "tcp", "control plane", "get -A"}
+	machineClaims = subject{
+		teapotv1.GroupVersion.WithKind("MachineClaim"), teapotv1.GroupVersion.WithResource("machineclaims"),
+		"machineclaim", "mc", "claim", "get claims -A",
+	}
+	subjects = []subject{controlPlanes, machineClaims}
+)
+
+func subjectKinds() (kinds []schema.GroupVersionKind) {
+	for _, s := range subjects {
+		kinds = append(kinds, s.kind)
+	}
+	return kinds
+}
+
+// isKindWord says whether an argument names the kind, as people type it for kubectl.
+func (s subject) isKindWord(word string) bool {
+	word = strings.ToLower(word)
+	resource, group, qualified := strings.Cut(word, ".")
+	if qualified && group != s.resource.Group && group != s.resource.Version+"."+s.resource.Group {
+		return false
+	}
+	return slices.Contains([]string{s.short, s.word, s.resource.Resource}, resource)
+}
+
+// names reads the arguments of a command that is about such objects. The kind is implied but
+// may be said, as kubectl has it: "NAME", "tcp NAME" and "tcp/NAME" are the same. A control
+// plane that is itself called tcp can always be written tcp/tcp.
+func (s subject) names(args []string) ([]string, error) {
+	if len(args) > 1 && s.isKindWord(args[0]) {
 		args = args[1:]
 	}
 	var names []string
@@ -37,11 +65,11 @@ func controlPlaneNames(args []string) ([]string, error) {
 		switch {
 		case !qualified:
 			name = arg
-		case !isKindWord(kind):
-			return nil, usagef("%q is not the name of a control plane: write NAME or tcp/NAME, and the namespace with -n", arg)
+		case !s.isKindWord(kind):
+			return nil, usagef("%q is not the name of a %s: write NAME or %s/NAME, and the namespace with -n", arg, s.noun, s.short)
 		}
 		if name == "" {
-			return nil, usagef("the name of a control plane is empty")
+			return nil, usagef("the name of a %s is empty", s.noun)
 		}
 		if !slices.Contains(names, name) {
 			names = append(names, name)
@@ -50,19 +78,24 @@ func controlPlaneNames(args []string) ([]string, error) {
 	return names, nil
 }
 
-// someNames is controlPlaneNames for commands that need at least one.
-func someNames(cmd *cobra.Command, args []string) ([]string, error) {
-	names, err := controlPlaneNames(args)
+// someNames is names for commands that need at least one.
+func (s subject) someNames(cmd *cobra.Command, args []string) ([]string, error) {
+	names, err := s.names(args)
 	if err != nil {
 		return nil, err
 	}
-	if len(names) == 0 || len(args) == 1 && isKindWord(args[0]) {
-		return nil, usagef("the name of a control plane is missing: %s", cmd.UseLine())
+	if len(names) == 0 || len(args) == 1 && s.isKindWord(args[0]) {
+		return nil, usagef("the name of a %s is missing: %s", s.noun, cmd.UseLine())
 	}
 	return names, nil
 }
 
-// oneName is controlPlaneNames for commands that are about a single one.
+// someNames are those of control planes.
+func someNames(cmd *cobra.Command, args []string) ([]string, error) {
+	return controlPlanes.someNames(cmd, args)
+}
+
+// oneName is someNames for commands that are about a single one.
 func oneName(cmd *cobra.Command, args []string) (string, error) {
 	names, err := someNames(cmd, args)
 	if err != nil {
@@ -87,8 +120,13 @@ const completionDeadline = 2 * time.Second
 
 // completeNames completes the names of the control planes that there are.
 func (e *environment) completeNames(limit int) cobra.CompletionFunc {
+	return e.completeNamesOf(controlPlanes, limit)
+}
+
+// completeNamesOf completes the names of a subject, at most so many; 0: any number.
+func (e *environment) completeNamesOf(s subject, limit int) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
-		if len(args) > 0 && isKindWord(args[0]) {
+		if len(args) > 0 && s.isKindWord(args[0]) {
 			args = args[1:]
 		}
 		if limit > 0 && len(args) >= limit {
@@ -99,7 +137,7 @@ func (e *environment) completeNames(limit int) cobra.CompletionFunc {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
 		return e.completeFromCluster(cmd.Context(), &metav1.PartialObjectMetadataList{
-			TypeMeta: metav1.TypeMeta{APIVersion: teapotv1.GroupVersion.String(), Kind: controlPlaneKind.Kind + "List"},
+			TypeMeta: metav1.TypeMeta{APIVersion: s.kind.GroupVersion().String(), Kind: s.kind.Kind + "List"},
 		}, toComplete, args, client.InNamespace(namespace))
 	}
 }

@@ -158,8 +158,9 @@ const usageTemplate = `{{if .HasExample}}Examples:
 {{end}}{{end}}{{if and .HasParent .HasAvailableLocalFlags}}Options:
 {{.LocalFlags.FlagUsagesWrapped 100 | trimTrailingWhitespaces}}
 
-{{end}}Usage:
-  {{if .HasAvailableSubCommands}}{{.CommandPath}} <command> [options]{{else}}{{.UseLine}}{{end}}
+{{end}}Usage:{{if or (not .HasAvailableSubCommands) .ValidArgsFunction}}
+  {{.UseLine}}{{end}}{{if .HasAvailableSubCommands}}
+  {{.CommandPath}} <command> [options]{{end}}
 {{if .HasAvailableSubCommands}}
 Use "{{.CommandPath}} <command> --help" for more about a command.{{end}}
 Use "{{.Root.CommandPath}} options" for the options that every command has.

@@ -14,27 +14,13 @@ import (
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
 )
 
-// TestWhatRolesGrant asks the API server. Who is not named may not.
+// TestWhatRolesGrant on control planes and on what the manager works with.
 func TestWhatRolesGrant(t *testing.T) {
-	as(t, tenant) // the roles are there
-	admin := asAdmin(t)
 	const (
 		controlPlanes = "tenantcontrolplanes.teapot.dev"
 		templates     = "tenantcontrolplanetemplates.teapot.dev"
 	)
-	everywhere := func(users ...string) map[string][]string {
-		return map[string][]string{tenantNamespace: users, podsNamespace: users, otherNamespace: users, "": users}
-	}
-	// and adds those who hold their role in the tenant's namespace alone.
-	and := func(grants map[string][]string, users ...string) map[string][]string {
-		grants[tenantNamespace] = append(slices.Clone(grants[tenantNamespace]), users...)
-		return grants
-	}
-	for _, tt := range []struct {
-		resource string
-		verbs    []string
-		allowed  map[string][]string // users by namespace
-	}{
+	wantGrants(t, []grant{
 		{controlPlanes, []string{"get"}, and(everywhere(operator, clusterAPI), viewer, tenant)},
 		{controlPlanes, []string{"list", "watch"}, and(everywhere(operator, manager, clusterAPI), viewer, tenant)},
 		{controlPlanes, []string{"create", "update", "delete"}, and(everywhere(operator, clusterAPI), tenant)},
@@ -70,7 +56,34 @@ func TestWhatRolesGrant(t *testing.T) {
 		{"clusterrolebindings.rbac.authorization.k8s.io", []string{"create", "update", "patch"}, nil},
 		{"rolebindings.rbac.authorization.k8s.io", []string{"create", "update", "patch"}, nil},
 		{"validatingadmissionpolicybindings.admissionregistration.k8s.io", []string{"update", "patch", "delete"}, nil},
-	} {
+	})
+}
+
+// grant says which users may do something to a resource, in each namespace and, under "", in all
+// of them. Who is not named may not.
+type grant struct {
+	resource string
+	verbs    []string
+	allowed  map[string][]string
+}
+
+// everywhere grants to those whose role holds in the whole cluster.
+func everywhere(users ...string) map[string][]string {
+	return map[string][]string{tenantNamespace: users, podsNamespace: users, otherNamespace: users, "": users}
+}
+
+// and adds those who hold their role in the tenant's namespace alone.
+func and(grants map[string][]string, users ...string) map[string][]string {
+	grants[tenantNamespace] = append(slices.Clone(grants[tenantNamespace]), users...)
+	return grants
+}
+
+// wantGrants asks the API server.
+func wantGrants(t *testing.T, grants []grant) {
+	t.Helper()
+	as(t, tenant) // the roles are there
+	admin := asAdmin(t)
+	for _, tt := range grants {
 		for _, verb := range tt.verbs {
 			for _, namespace := range []string{tenantNamespace, podsNamespace, otherNamespace, ""} {
 				for _, user := range users {

@@ -21,7 +21,7 @@ import (
 func rendered[T any](t *testing.T, kind string) []T {
 	t.Helper()
 	var found []T
-	for _, object := range render.Objects(t, "") {
+	for _, object := range render.Objects(t, values) {
 		if object.GetKind() != kind {
 			continue
 		}
@@ -40,11 +40,12 @@ func rendered[T any](t *testing.T, kind string) []T {
 // TestPoliciesTypeCheck as Kubernetes' controller-manager does for status.typeChecking, which
 // does not run here. Types of variables are checked too, which it does not.
 func TestPoliciesTypeCheck(t *testing.T) {
+	installHosts(t)
 	mapper := asAdmin(t).RESTMapper()
 	schemas := &resolver.ClientDiscoveryResolver{Discovery: discovery.NewDiscoveryClientForConfigOrDie(apiserver.Config(t))}
-	for _, kind := range kinds {
-		await(t, "the API server publishes the schema of "+kind.name, func() bool {
-			_, err := schemas.ResolveSchema(teapotv1.GroupVersion.WithKind(kind.name))
+	for _, name := range append([]string{planes.name, templates.name}, machineKindNames()...) {
+		await(t, "the API server publishes the schema of "+name, func() bool {
+			_, err := schemas.ResolveSchema(teapotv1.GroupVersion.WithKind(name))
 			return err == nil
 		})
 	}
@@ -69,16 +70,22 @@ func TestPoliciesTypeCheck(t *testing.T) {
 
 // TestEveryRuleIsTried: what a policy refuses is in the tables of this package.
 func TestEveryRuleIsTried(t *testing.T) {
-	tried := []string{"metadata.finalizers"} // TestTheManagersFinalizer
+	tried := map[string][]string{}
 	for _, kind := range kinds {
 		for _, crossing := range crossings() {
-			tried = append(tried, kind.spec+"."+crossing.field)
+			tried[kind.resource] = append(tried[kind.resource], kind.spec+"."+crossing.field)
 		}
 	}
+	tried[planes.resource] = append(tried[planes.resource], "metadata.finalizers") // TestTheManagersFinalizer
+	for _, kind := range machineKinds {
+		tried[kind.resource] = kind.tried
+	}
+	tried["secrets"] = []string{"metadata.labels"} // TestTheManagerAndSecrets
+	tried["baremetalhosts"] = []string{"spec.bmc"} // TestTheManagerAndHosts
 	for _, policy := range rendered[admissionv1.ValidatingAdmissionPolicy](t, "ValidatingAdmissionPolicy") {
 		for _, validation := range policy.Spec.Validations {
 			field, _, _ := strings.Cut(strings.TrimPrefix(validation.Message+validation.MessageExpression, "'"), ":")
-			if !slices.Contains(tried, field) {
+			if !slices.Contains(tried[policy.Spec.MatchConstraints.ResourceRules[0].Resources[0]], field) {
 				t.Errorf("policy %s refuses by %q, and no test does what it refuses", policy.Name, field)
 			}
 		}

@@ -24,6 +24,7 @@ import (
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
 	"github.com/teapot-cloud/teapot/test/apiserver"
 	"github.com/teapot-cloud/teapot/test/render"
+	"github.com/teapot-cloud/teapot/workers/host"
 )
 
 func TestMain(m *testing.M) { apiserver.Run(m) }
@@ -45,6 +46,9 @@ const (
 	podsNamespace   = "tcp-acme-4f62c5be"
 	otherNamespace  = "globex"
 )
+
+// values are those that the chart is rendered with: its defaults, and image servers for machines.
+const values = `admissionPolicy: {imageURLs: ["oci://registry.example.com/", "http://172.30.0.2:6385/images/"]}`
 
 // deadline is for what the API server hears of by watches: roles and policies.
 const deadline = 30 * time.Second
@@ -97,7 +101,7 @@ func asAdmin(t *testing.T) client.Client {
 func newClient(t *testing.T, config *rest.Config) client.Client {
 	t.Helper()
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, teapotv1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, teapotv1.AddToScheme, host.AddToScheme} {
 		if err := add(scheme); err != nil {
 			t.Fatal(err)
 		}
@@ -119,7 +123,7 @@ func install(t *testing.T, admin client.Client) {
 	for _, name := range []string{tenantNamespace, podsNamespace, otherNamespace} {
 		mustCreate(t, admin, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
 	}
-	for _, object := range render.Objects(t, "") {
+	for _, object := range render.Objects(t, values) {
 		switch object.GetKind() {
 		case "ClusterRole", "ClusterRoleBinding", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding":
 			mustCreate(t, admin, object)
@@ -147,6 +151,7 @@ func install(t *testing.T, admin client.Client) {
 			return apierrors.IsForbidden(err) && strings.Contains(err.Error(), "ValidatingAdmissionPolicy")
 		})
 	}
+	awaitMachinePolicies(t, probe)
 }
 
 // bind gives a user a ClusterRole, in one namespace or everywhere.

@@ -46,41 +46,50 @@ func badResources() (cases []badInput) {
 	return cases
 }
 
-// badStatus are mistakes of a controller. The schema of conditions is the one that all
-// conditions of Kubernetes share.
+// badStatus are mistakes of a controller.
 func badStatus() []badInput {
-	condition := func(field, value string) string {
-		values := map[string]string{
-			"type": "Ready", "status": `"True"`, "reason": "Ready", "message": `""`,
-			"lastTransitionTime": `"2026-01-02T03:04:05Z"`, "observedGeneration": "1",
-		}
-		if value == "" {
-			delete(values, field)
-		} else {
-			values[field] = value
-		}
-		var fields []string
-		for name, value := range values {
-			fields = append(fields, name+": "+value)
-		}
-		return "{" + strings.Join(fields, ", ") + "}"
-	}
 	const version = "{version: v1.36.3, replicas: 1}"
+	return append(badConditions(minimal),
+		badInput{name: "a version that runs, without version", from: minimal, status: "{versions: [{replicas: 1}]}", field: "status.versions[0].version", want: "Required value"},
+		badInput{name: "an empty version that runs", from: minimal, status: `{versions: [{version: "", replicas: 1}]}`, field: "status.versions[0].version", want: "should be at least 1 chars long"},
+		badInput{name: "a version that runs, too long", from: minimal, status: "{versions: [{version: " + strings.Repeat("1", 257) + "a, replicas: 1}]}", field: "status.versions[0].version", want: "may not be more than 256"},
+		badInput{name: "a version that runs nowhere", from: minimal, status: "{versions: [{version: v1.36.3, replicas: 0}]}", field: "status.versions[0].replicas", want: "should be greater than or equal to 1"},
+		badInput{name: "a version that runs, twice", from: minimal, status: "{versions: [" + version + ", " + version + "]}", field: "status.versions[1]", want: "Duplicate value"},
+		badInput{name: "three versions that run", from: minimal, status: "{versions: [{version: v1.35.4}, {version: v1.36.2}, {version: v1.36.3}]}", field: "status.versions", want: "must have at most 2 items"},
+		badInput{name: "an endpoint without url", from: minimal, status: "{endpoint: {host: a, address: 192.0.2.1, port: 1}}", field: "status.endpoint.url", want: "Required value"},
+		badInput{name: "an endpoint without host", from: minimal, status: "{endpoint: {url: 'https://a:1', address: 192.0.2.1, port: 1}}", field: "status.endpoint.host", want: "Required value"},
+		badInput{name: "an endpoint without address", from: minimal, status: "{endpoint: {url: 'https://a:1', host: a, port: 1}}", field: "status.endpoint.address", want: "Required value"},
+		badInput{name: "an endpoint without port", from: minimal, status: "{endpoint: {url: 'https://a:1', host: a, address: 192.0.2.1}}", field: "status.endpoint.port", want: "Required value"},
+		badInput{name: "Secrets without that of users", from: minimal, status: "{secrets: {kubeconfig: a, certificateAuthority: b}}", field: "status.secrets.userKubeconfig", want: "Required value"},
+		badInput{name: "Secrets without that of controllers", from: minimal, status: "{secrets: {userKubeconfig: a, certificateAuthority: b}}", field: "status.secrets.kubeconfig", want: "Required value"},
+		badInput{name: "Secrets without the authority", from: minimal, status: "{secrets: {userKubeconfig: a, kubeconfig: b}}", field: "status.secrets.certificateAuthority", want: "Required value"},
+	)
+}
+
+// statusCondition returns a condition (YAML) with another value in a field, or without the
+// field.
+func statusCondition(field, value string) string {
+	values := map[string]string{
+		"type": "Ready", "status": `"True"`, "reason": "Ready", "message": `""`,
+		"lastTransitionTime": `"2026-01-02T03:04:05Z"`, "observedGeneration": "1",
+	}
+	if value == "" {
+		delete(values, field)
+	} else {
+		values[field] = value
+	}
+	var fields []string
+	for name, value := range values {
+		fields = append(fields, name+": "+value)
+	}
+	return "{" + strings.Join(fields, ", ") + "}"
+}
+
+// badConditions are wrong in status.conditions of an object of a spec. The schema is the one
+// that all conditions of Kubernetes share.
+func badConditions(from string) []badInput {
 	cases := []badInput{
-		{name: "a version that runs, without version", from: minimal, status: "{versions: [{replicas: 1}]}", field: "status.versions[0].version", want: "Required value"},
-		{name: "an empty version that runs", from: minimal, status: `{versions: [{version: "", replicas: 1}]}`, field: "status.versions[0].version", want: "should be at least 1 chars long"},
-		{name: "a version that runs, too long", from: minimal, status: "{versions: [{version: " + strings.Repeat("1", 257) + "a, replicas: 1}]}", field: "status.versions[0].version", want: "may not be more than 256"},
-		{name: "a version that runs nowhere", from: minimal, status: "{versions: [{version: v1.36.3, replicas: 0}]}", field: "status.versions[0].replicas", want: "should be greater than or equal to 1"},
-		{name: "a version that runs, twice", from: minimal, status: "{versions: [" + version + ", " + version + "]}", field: "status.versions[1]", want: "Duplicate value"},
-		{name: "three versions that run", from: minimal, status: "{versions: [{version: v1.35.4}, {version: v1.36.2}, {version: v1.36.3}]}", field: "status.versions", want: "must have at most 2 items"},
-		{name: "a condition twice", from: minimal, status: "{conditions: [" + condition("", "") + ", " + condition("", "") + "]}", field: "status.conditions[1]", want: "Duplicate value"},
-		{name: "an endpoint without url", from: minimal, status: "{endpoint: {host: a, address: 192.0.2.1, port: 1}}", field: "status.endpoint.url", want: "Required value"},
-		{name: "an endpoint without host", from: minimal, status: "{endpoint: {url: 'https://a:1', address: 192.0.2.1, port: 1}}", field: "status.endpoint.host", want: "Required value"},
-		{name: "an endpoint without address", from: minimal, status: "{endpoint: {url: 'https://a:1', host: a, port: 1}}", field: "status.endpoint.address", want: "Required value"},
-		{name: "an endpoint without port", from: minimal, status: "{endpoint: {url: 'https://a:1', host: a, address: 192.0.2.1}}", field: "status.endpoint.port", want: "Required value"},
-		{name: "Secrets without that of users", from: minimal, status: "{secrets: {kubeconfig: a, certificateAuthority: b}}", field: "status.secrets.userKubeconfig", want: "Required value"},
-		{name: "Secrets without that of controllers", from: minimal, status: "{secrets: {userKubeconfig: a, certificateAuthority: b}}", field: "status.secrets.kubeconfig", want: "Required value"},
-		{name: "Secrets without the authority", from: minimal, status: "{secrets: {userKubeconfig: a, kubeconfig: b}}", field: "status.secrets.certificateAuthority", want: "Required value"},
+		{name: "a condition twice", from: from, status: "{conditions: [" + statusCondition("", "") + ", " + statusCondition("", "") + "]}", field: "status.conditions[1]", want: "Duplicate value"},
 	}
 	for _, c := range []struct{ name, field, value, want string }{
 		{"a condition that is neither", "status", "Maybe", `supported values: "True", "False", "Unknown"`},
@@ -98,7 +107,7 @@ func badStatus() []badInput {
 		{"a condition of a generation that never was", "observedGeneration", "-1", "should be greater than or equal to 0"},
 	} {
 		cases = append(cases, badInput{
-			name: c.name, from: minimal, status: "{conditions: [" + condition(c.field, c.value) + "]}",
+			name: c.name, from: from, status: "{conditions: [" + statusCondition(c.field, c.value) + "]}",
 			field: "status.conditions[0]." + c.field, want: c.want,
 		})
 	}

@@ -24,16 +24,22 @@ import (
 // in a control plane.
 func superfluous() map[string]string {
 	const cost = "the rule says the same; it bounds the estimated cost of the rule"
+	const wanted = "a rule fails without it, with a worse sentence"
 	list := map[string]string{
-		"TenantControlPlane: required spec":              "a rule fails without it, with a worse sentence",
-		"spec.network.podCIDR: maxLength":                "no ranges of pods are longer; it bounds the estimated cost of the rules",
-		"spec.scheduling.tolerations[].key: maxLength":   cost,
-		"spec.scheduling.topologyKeys[]: maxLength":      cost,
-		templateSpec + ".datastore.adoptFrom: maxLength": "shared with control planes; a template has no adoptFrom at all",
-		"status.conditions[].reason: minLength":          "metav1.Condition has both this and a pattern",
+		"spec: required image":                                    wanted,
+		"spec.image: required url":                                wanted,
+		"spec.image.checksum: maxLength":                          cost,
+		"spec.hostSelector.matchExpressions[]: required operator": wanted,
+		"spec.hostSelector.matchExpressions[].key: maxLength":     cost,
+		"TenantControlPlane: required spec":                       wanted,
+		"spec.network.podCIDR: maxLength":                         "no ranges of pods are longer; it bounds the estimated cost of the rules",
+		"spec.scheduling.tolerations[].key: maxLength":            cost,
+		"spec.scheduling.topologyKeys[]: maxLength":               cost,
+		templateSpec + ".datastore.adoptFrom: maxLength":          "shared with control planes; a template has no adoptFrom at all",
+		"status.conditions[].reason: minLength":                   "metav1.Condition has both this and a pattern",
 	}
 	for _, component := range components {
-		list["spec.components."+component+".extraArgs[]: required name"] = "a rule fails without it, with a worse sentence"
+		list["spec.components."+component+".extraArgs[]: required name"] = wanted
 	}
 	return list
 }

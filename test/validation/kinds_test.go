@@ -64,6 +64,7 @@ func kinds(t *testing.T) []kind {
 		template.good = append(template.good, input)
 	}
 	found[plane.name], found[template.name] = plane, template
+	addMachines(found)
 
 	var all []kind
 	for name, kind := range found {
@@ -140,16 +141,10 @@ func (f templateForm) of(t *testing.T, spec string) string {
 
 // badTemplates is every bad input that only a template can have.
 func badTemplates() []badInput {
-	return []badInput{
-		{name: "no spec", field: "spec", want: "Required value"},
-		{name: "no template", spec: "{}", field: "spec.template", want: "Required value"},
-		{name: "empty metadata", spec: "{template: {metadata: {}}}", field: "spec.template.metadata", want: "should have at least 1 properties"},
-		{name: "a number for a label", spec: "{template: {metadata: {labels: {a: 1}}}}", field: "spec.template.metadata.labels.a", want: "must be of type string"},
-		{
-			name: "data to adopt", spec: "{template: {spec: {datastore: {adoptFrom: tcp-acme-4f62c5be}}}}", field: templateSpec + ".datastore.adoptFrom",
-			want: "cannot be set in a template, since data is adopted by one control plane; leave it out",
-		},
-	}
+	return append(badTemplateForms("{}"), badInput{
+		name: "data to adopt", spec: inTemplate("{datastore: {adoptFrom: tcp-acme-4f62c5be}}"), field: templateSpec + ".datastore.adoptFrom",
+		want: "cannot be set in a template, since data is adopted by one control plane; leave it out",
+	})
 }
 
 // goodTemplates is what people write into templates and may.
