@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The main job from nothing: a management cluster, Teapot in it, a TenantControlPlane, and
-# a tenant's API that answers. `demo.sh down` removes what it made.
+# The main job from nothing: a management cluster, Teapot in it, a TenantControlPlane whose API
+# answers, and machines that boot and join it. `demo.sh down` removes what it made.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . test/lib.sh
@@ -40,6 +40,30 @@ images_to_existing() {
 	fi
 }
 
+# machine_room starts machines and registers them as hosts that the demo's tenant may claim.
+machine_room() {
+	say "starting the machine room: 3 machines that boot on this computer, behind an Ironic API"
+	go build -o bin/machineroom ./test/machineroom
+	bin/machineroom up --machines 3 >/dev/null
+	"$KUBECTL" apply -f examples/host-policy.yaml
+	bin/machineroom hosts -n metal | "$KUBECTL" apply -f - >/dev/null
+}
+
+# machines_join waits for the machines of examples/machines.yaml, and says what they do meanwhile.
+machines_join() {
+	local wanted now before="" ready deadline=$((SECONDS + 900))
+	wanted=$("$KUBECTL" -n acme get machinedeployment acme-workers -o 'jsonpath={.spec.replicas}')
+	while :; do
+		now=$("$KUBECTL" -n acme get machineclaims --no-headers -o \
+			custom-columns=NAME:.metadata.name,HOST:.status.host.name,PHASE:.status.phase,STATE:.status.hostState)
+		[ "$now" = "$before" ] || { sed "s/^/[$(printf %3d $((SECONDS - STARTED)))s]   /" <<<"$now"; before=$now; }
+		ready=$("$KUBECTL" -n acme get machinedeployment acme-workers -o 'jsonpath={.status.readyReplicas}')
+		[ "${ready:-0}" -lt "$wanted" ] || break
+		[ $SECONDS -lt $deadline ] || fail "the machines are not ready after 15 minutes; see: $KUBECTL -n acme describe machineclaims, bin/machineroom list"
+		sleep 2
+	done
+}
+
 up() {
 	if [ "$CLUSTER" = existing ]; then
 		existing_cluster "install Teapot into"
@@ -54,18 +78,41 @@ up() {
 	fi
 	say "applying examples/acme.yaml"
 	"$KUBECTL" apply -f examples/acme.yaml
+	if [ "$CLUSTER" != existing ]; then
+		machine_room
+		say "applying examples/machines.yaml"
+		"$KUBECTL" apply -f examples/machines.yaml
+	fi
 	teapot_cli
 	bin/teapot wait $NAME --namespace acme --timeout 5m
 	say "asking the tenant's API"
 	mkdir -p "$PWD/bin"
 	bin/teapot proxy $NAME --namespace acme -- "$KUBECTL" get --raw '/readyz?verbose' | tail -1
 	bin/teapot proxy $NAME --namespace acme -- "$KUBECTL" get namespaces
-	say "done"
-	cat <<-EOT
+	if [ "$CLUSTER" = existing ]; then
+		say "done"
+		cat <<-EOT
 
-	The control plane "acme" is a Kubernetes API of its own. It has no machines yet. To go on:
-	EOT
-	[ "$CLUSTER" = existing ] || echo "  export KUBECONFIG=$KUBECONFIG"
+		The control plane "acme" is a Kubernetes API of its own. It has no machines: those of the
+		demo need Linux, root and the development cluster (make demo). To go on:
+		EOT
+	else
+		say "waiting for machines: a host each is claimed, provisioned, booted, and joins"
+		machines_join
+		bin/teapot proxy $NAME --namespace acme -- "$KUBECTL" get nodes -o wide
+		say "logs of a pod on a machine, by way of konnectivity"
+		bin/teapot proxy $NAME --namespace acme -- "$KUBECTL" -n kube-system logs daemonset/kube-proxy --tail 1
+		say "done"
+		cat <<-EOT
+
+		The control plane "acme" is a Kubernetes API of its own, and its machines have booted. They
+		share one flat network: tenants are not kept apart on the wire yet. To go on:
+		  export KUBECONFIG=$KUBECONFIG
+		  bin/teapot get hosts -A
+		  bin/machineroom list
+		  $KUBECTL -n acme scale machinedeployment acme-workers --replicas 1    # gives a host back
+		EOT
+	fi
 	cat <<-EOT
 	  bin/teapot get tcp -A
 	  bin/teapot proxy acme -n acme -- $KUBECTL get all -A
@@ -84,10 +131,12 @@ down() {
 			return
 		fi
 		"$HELM" uninstall teapot --namespace "$NAMESPACE" --ignore-not-found --wait
-		"$KUBECTL" delete crd tenantcontrolplanes.teapot.dev --ignore-not-found
+		"$KUBECTL" delete crd -l app.kubernetes.io/part-of=teapot --ignore-not-found
 		"$KUBECTL" delete namespace "$NAMESPACE" --ignore-not-found
 	else
 		devcluster_build
+		go build -o bin/machineroom ./test/machineroom
+		bin/machineroom down
 		bin/devcluster down
 	fi
 }
