@@ -215,6 +215,16 @@ func (e auditEvent) rights() []right {
 		// The chart's admission policy asks whether whoever removes a finalizer may.
 		r.resource += "/finalizers"
 		also("update")
+	case e.Verb == "create" && r.group == teapotv1.GroupVersion.Group && r.resource == "machineclaims",
+		e.Verb == "patch" && r.group == teapotv1.GroupVersion.Group && (r.resource == "machineclaims" || r.resource == "hostmachines"):
+		// The chart's admission policies ask whether whoever names an owner, or writes Teapot's
+		// annotations, finalizers or a provider id, may.
+		also("override")
+		if e.Verb == "create" {
+			// API servers that guard blockOwnerDeletion ask for this of the owner.
+			r.resource = "hostmachines/finalizers"
+			also("update")
+		}
 	}
 	return rights
 }

@@ -20,6 +20,9 @@ import (
 // reader is a tenant in the namespaces of the examples, one after the other.
 const reader = "a-reader-of-examples"
 
+// metal3 is the group of hosts.
+const metal3 = "metal3.io"
+
 // forWhom is the line in an example's first comment that says who may apply it.
 var forWhom = regexp.MustCompile(`(?m)^# for: (.*)$`)
 
@@ -29,6 +32,7 @@ var forWhom = regexp.MustCompile(`(?m)^# for: (.*)$`)
 func TestExamples(t *testing.T) {
 	as(t, operator) // the roles are there
 	installClusterAPI(t)
+	installHosts(t)
 	admin := asAdmin(t)
 	paths, err := filepath.Glob(filepath.Join(apiserver.Root(t), "examples", "*.yaml"))
 	if err != nil || len(paths) == 0 {
@@ -57,8 +61,14 @@ func TestExamples(t *testing.T) {
 						if err := admin.Create(t.Context(), object); err != nil && !apierrors.IsAlreadyExists(err) {
 							t.Errorf("%s: %v", id, err)
 						}
-					} else if err := admin.Create(t.Context(), object, client.DryRunAll, strict); err != nil {
+					} else if err := admin.Create(t.Context(), object.DeepCopy(), client.DryRunAll, strict); err != nil {
 						t.Errorf("%s: %v", id, err)
+					} else if object.GroupVersionKind().Group == metal3 {
+						// Hosts, and who may claim them, are the operators' alone, wherever they are.
+						bindOnce(t, admin, object.GetNamespace())
+						if apierrors.IsForbidden(as(t, reader).Create(t.Context(), object, client.DryRunAll)) {
+							refusals++
+						}
 					}
 					continue
 				}

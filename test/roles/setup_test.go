@@ -36,9 +36,11 @@ const (
 	operator   = "an-operator"                                        // teapot-operator everywhere
 	manager    = "system:serviceaccount:teapot-system:teapot-manager" // what the chart binds to it
 	clusterAPI = "system:serviceaccount:capi-system:capi-manager"     // what Cluster API's role aggregates
+	// kubeadmProvider is what the chart binds for Cluster API's kubeadm bootstrap provider.
+	kubeadmProvider = "system:serviceaccount:capi-kubeadm-bootstrap-system:capi-kubeadm-bootstrap-manager"
 )
 
-var users = []string{viewer, tenant, operator, manager, clusterAPI}
+var users = []string{viewer, tenant, operator, manager, clusterAPI, kubeadmProvider}
 
 // The namespaces: the tenant's, that of its control plane's pods, and another tenant's.
 const (
@@ -138,8 +140,9 @@ func install(t *testing.T, admin client.Client) {
 	bind(t, admin, "", "teapot-operator", operator)
 
 	for _, user := range users {
-		await(t, user+" may list control planes", func() bool {
-			return allowed(t, admin, user, "list", "tenantcontrolplanes.teapot.dev", tenantNamespace)
+		await(t, user+" may read control planes", func() bool {
+			return allowed(t, admin, user, "list", "tenantcontrolplanes.teapot.dev", tenantNamespace) ||
+				allowed(t, admin, user, "get", "tenantcontrolplanes.teapot.dev", tenantNamespace)
 		})
 	}
 	config := apiserver.Config(t)
