@@ -34,6 +34,9 @@ const (
 	ProvisionedCondition = "Provisioned"
 	// PausedCondition: spec.paused is set and nothing is reconciled.
 	PausedCondition = "Paused"
+	// BootstrapTokenRemovedCondition: the bootstrap token made for a HostMachine is not valid any
+	// more. It says nothing of the machine's health and is no part of Ready.
+	BootstrapTokenRemovedCondition = "BootstrapTokenRemoved"
 )
 
 // Reasons, shared by conditions and events.

@@ -74,7 +74,7 @@ type HostMachineStatus struct {
 	// initialization says what Cluster API waits for.
 	// +optional
 	Initialization HostMachineInitialization `json:"initialization,omitempty,omitzero"`
-	// conditions: Ready, Paused, Stalled.
+	// conditions: Ready, BootstrapTokenRemoved, Paused, Stalled.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

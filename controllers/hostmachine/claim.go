@@ -168,9 +168,10 @@ func (s *scope) showClaim(context.Context) error {
 // inspection found.
 func (s *scope) addresses() []clusterv1.MachineAddress {
 	var addresses []clusterv1.MachineAddress
+	name := tenantcluster.OwnerName(s.hm, "Machine")
 	for _, address := range s.claim.Status.Addresses {
-		if address.Type == clusterv1.MachineHostName {
-			address.Address = tenantcluster.OwnerName(s.hm, "Machine")
+		if address.Type == clusterv1.MachineHostName && name != "" {
+			address.Address = name
 		}
 		addresses = append(addresses, address)
 	}

@@ -106,7 +106,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	}
 	if s.paused() {
 		s.setPaused()
-		if err := s.letMove(ctx); err != nil && !errors.Is(err, errGone) {
+		if err := s.letMove(ctx); err != nil && !errors.Is(err, errStale) {
 			return ctrl.Result{}, err
 		}
 		return ctrl.Result{}, s.patchStatus(ctx)
@@ -124,6 +124,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		s.ensureClaim,
 		s.showClaim,
 		s.letMove,
+		s.skipDrain,
 		s.removeToken,
 	} {
 		if failure = step(ctx); failure != nil {

@@ -33,10 +33,12 @@ func (s *scope) delete(ctx context.Context) (ctrl.Result, error) {
 	err := s.patch(ctx, "removing the finalizer", func() {
 		controllerutil.RemoveFinalizer(s.hm, teapotv1.HostMachineFinalizer)
 	})
-	if err != nil && !errors.Is(err, errGone) {
+	switch {
+	case err == nil:
+		log.FromContext(ctx).Info("deleted machine")
+	case !errors.Is(err, errStale):
 		return ctrl.Result{}, err
 	}
-	log.FromContext(ctx).Info("deleted machine")
 	return ctrl.Result{}, nil
 }
 

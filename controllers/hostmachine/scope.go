@@ -45,8 +45,9 @@ type scope struct {
 // errWaiting ends the steps without being a failure: Ready says what is waited for.
 var errWaiting = errors.New("waiting")
 
-// errGone: the object is not there any more.
-var errGone = errors.New("gone")
+// errStale ends a reconcile that began with a read that is behind: the object has changed since,
+// or is gone, and the watch brings it back if it is not.
+var errStale = errors.New("stale")
 
 // observe reads the Machine that owns the object, its Cluster, and the claim.
 func (s *scope) observe(ctx context.Context) error {
@@ -56,7 +57,9 @@ func (s *scope) observe(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if found {
+		// An owner reference is a field of metadata, which whoever may write the object may write.
+		// The chart's admission policy guards it; the Machine's own word does where that is off.
+		if found && refersTo(machine, s.hm) {
 			s.machine = machine
 		}
 	}
@@ -71,6 +74,12 @@ func (s *scope) observe(ctx context.Context) error {
 		}
 	}
 	return s.findClaim(ctx, s.Client)
+}
+
+// refersTo says whether a Machine names the HostMachine as its infrastructure.
+func refersTo(machine *clusterv1.Machine, hm *teapotv1.HostMachine) bool {
+	reference := machine.Spec.InfrastructureRef
+	return reference.APIGroup == teapotv1.GroupVersion.Group && reference.Kind == "HostMachine" && reference.Name == hm.Name
 }
 
 func (s *scope) clusterName() string {
@@ -142,7 +151,7 @@ func (s *scope) wait(reason, format string, args ...any) error {
 
 // conclude turns the end of the steps into conditions and a result.
 func (s *scope) conclude(ctx context.Context, failure error) (ctrl.Result, error) {
-	if errors.Is(failure, errGone) {
+	if errors.Is(failure, errStale) {
 		return ctrl.Result{}, nil
 	}
 	if errors.Is(failure, errWaiting) {
@@ -233,8 +242,8 @@ func (s *scope) patch(ctx context.Context, what string, change func()) error {
 	before := s.hm.DeepCopy()
 	change()
 	err := s.Client.Patch(ctx, s.hm, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
-	if apierrors.IsNotFound(err) {
-		return errGone
+	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+		return errStale
 	}
 	if err != nil {
 		return fmt.Errorf("%s of HostMachine %s/%s: %w", what, s.hm.Namespace, s.hm.Name, err)

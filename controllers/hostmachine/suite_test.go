@@ -113,14 +113,18 @@ func installCRDs() error {
 	return err
 }
 
-func moduleFolder(in, module string) (string, error) {
-	list := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", module)
-	list.Dir = in
-	folder, err := list.Output()
-	if err != nil {
-		return "", fmt.Errorf("finding module %s: %w", module, err)
+// moduleFolder finds a module of the go.mod of a folder, and fetches it if need be.
+func moduleFolder(in, module string) (folder string, err error) {
+	for _, args := range [][]string{{"mod", "download", module}, {"list", "-m", "-f", "{{.Dir}}", module}} {
+		command := exec.Command("go", args...)
+		command.Dir = in
+		output, err := command.Output()
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", command, err)
+		}
+		folder = strings.TrimSpace(string(output))
 	}
-	return strings.TrimSpace(string(folder)), nil
+	return folder, nil
 }
 
 func newManager() (ctrl.Manager, error) {

@@ -15,10 +15,6 @@ import (
 	"github.com/teapot-cloud/teapot/workers/bootstrap"
 )
 
-// TokenRemovedCondition: the bootstrap token made for the machine is not valid any more. It says
-// nothing of the machine's health and is no part of Ready.
-const TokenRemovedCondition = "BootstrapTokenRemoved"
-
 const (
 	// tokenPoll is how often a removal under way is asked after, and deadTokenPoll one that waits
 	// for the tenant's API. A token runs out 15 minutes after the join in any case.
@@ -30,7 +26,7 @@ const (
 // bootstrap provider keeps it alive until then and never deletes it.
 func (s *scope) removeToken(ctx context.Context) error {
 	if s.Tokens == nil || s.machine == nil || s.cluster == nil || !s.machine.Status.NodeRef.IsDefined() ||
-		meta.IsStatusConditionTrue(s.hm.Status.Conditions, TokenRemovedCondition) {
+		meta.IsStatusConditionTrue(s.hm.Status.Conditions, teapotv1.BootstrapTokenRemovedCondition) {
 		return nil
 	}
 	controlPlane, config := s.cluster.Spec.ControlPlaneRef, s.machine.Spec.Bootstrap.ConfigRef
@@ -43,7 +39,7 @@ func (s *scope) removeToken(ctx context.Context) error {
 		return err
 	}
 	if token == "" {
-		s.set(TokenRemovedCondition, metav1.ConditionTrue, teapotv1.ReasonReady, "KubeadmConfig %s names no bootstrap token", config.Name)
+		s.set(teapotv1.BootstrapTokenRemovedCondition, metav1.ConditionTrue, teapotv1.ReasonReady, "KubeadmConfig %s names no bootstrap token", config.Name)
 		return nil
 	}
 	secret, err := bootstrap.TokenSecretName(token)
@@ -53,11 +49,11 @@ func (s *scope) removeToken(ctx context.Context) error {
 	gone, why := s.Tokens.RemoveToken(types.NamespacedName{Namespace: s.hm.Namespace, Name: controlPlane.Name}, secret)
 	switch {
 	case gone:
-		s.set(TokenRemovedCondition, metav1.ConditionTrue, teapotv1.ReasonReady, "Secret kube-system/%s of the tenant's cluster is gone, or is a token that its author shares between machines", secret)
+		s.set(teapotv1.BootstrapTokenRemovedCondition, metav1.ConditionTrue, teapotv1.ReasonReady, "Secret kube-system/%s of the tenant's cluster is gone, or is a token that its author shares between machines", secret)
 	case why == "":
 		s.requeueAfter(tokenPoll)
 	default:
-		s.set(TokenRemovedCondition, metav1.ConditionFalse, teapotv1.ReasonWaitingForAPIServer,
+		s.set(teapotv1.BootstrapTokenRemovedCondition, metav1.ConditionFalse, teapotv1.ReasonWaitingForAPIServer,
 			"Secret kube-system/%s of the tenant's cluster is to be deleted, and is not yet: %s; it runs out 15 minutes after the machine joined", secret, why)
 		s.requeueAfter(deadTokenPoll)
 	}

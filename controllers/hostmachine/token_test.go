@@ -82,7 +82,7 @@ func TestTheTokenIsRemovedOnceUsed(t *testing.T) {
 	must(t, direct.Get(t.Context(), client.ObjectKeyFromObject(secret), secret))
 	p.join(t)
 	gone(t, secret)
-	p.condition(t, hostmachine.TokenRemovedCondition, metav1.ConditionTrue, teapotv1.ReasonReady, secret.Name)
+	p.condition(t, teapotv1.BootstrapTokenRemovedCondition, metav1.ConditionTrue, teapotv1.ReasonReady, secret.Name)
 }
 
 func TestASharedTokenStays(t *testing.T) {
@@ -91,7 +91,7 @@ func TestASharedTokenStays(t *testing.T) {
 	p.awake(t, tenants, alive())
 	provision(t, p.claim(t))
 	p.join(t)
-	p.condition(t, hostmachine.TokenRemovedCondition, metav1.ConditionTrue, teapotv1.ReasonReady, "shares")
+	p.condition(t, teapotv1.BootstrapTokenRemovedCondition, metav1.ConditionTrue, teapotv1.ReasonReady, "shares")
 	must(t, direct.Get(t.Context(), client.ObjectKeyFromObject(secret), secret))
 }
 
@@ -107,7 +107,7 @@ func TestADeadTenantKeepsItsToken(t *testing.T) {
 	p.join(t)
 
 	h.settle(t) // asleep: there is no session
-	must(t, say(p.read(t).Status.Conditions, hostmachine.TokenRemovedCondition, metav1.ConditionFalse, teapotv1.ReasonWaitingForAPIServer, "not running", secret.Name))
+	must(t, say(p.read(t).Status.Conditions, teapotv1.BootstrapTokenRemovedCondition, metav1.ConditionFalse, teapotv1.ReasonWaitingForAPIServer, "not running", secret.Name))
 	p.awake(t, registry, dead())
 	var result ctrl.Result
 	tells := func(status metav1.ConditionStatus, reason string, words ...string) {
@@ -120,7 +120,7 @@ func TestADeadTenantKeepsItsToken(t *testing.T) {
 			if took := time.Since(began); took > time.Second {
 				t.Errorf("a tenant held the worker for %s", took)
 			}
-			return say(p.read(t).Status.Conditions, hostmachine.TokenRemovedCondition, status, reason, words...)
+			return say(p.read(t).Status.Conditions, teapotv1.BootstrapTokenRemovedCondition, status, reason, words...)
 		})
 	}
 	tells(metav1.ConditionFalse, teapotv1.ReasonWaitingForAPIServer, "refused")

@@ -176,6 +176,35 @@ func (b behind) Get(ctx context.Context, key client.ObjectKey, object client.Obj
 	return b.Client.Get(ctx, key, object, options...)
 }
 
+// TestAStaleReadGivesNoOtherID: the cache holds the machine as it was before its first write.
+func TestAStaleReadGivesNoOtherID(t *testing.T) {
+	p := byHand(t).begun(t)
+	old := p.read(t).DeepCopy()
+	h := newHand(t, p, clock.RealClock{}, "", 0)
+	h.settle(t)
+	settled := p.read(t).DeepCopy()
+	h.Client = stale{h.Client, old}
+	_, err := h.once(t.Context())
+	must(t, err)
+	if p.read(t).ResourceVersion != settled.ResourceVersion {
+		t.Errorf("it was %+v and is %+v", settled, p.hm)
+	}
+}
+
+// stale is a cache with an old HostMachine.
+type stale struct {
+	client.Client
+	old *teapotv1.HostMachine
+}
+
+func (s stale) Get(ctx context.Context, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+	if hm, ok := object.(*teapotv1.HostMachine); ok {
+		s.old.DeepCopyInto(hm)
+		return nil
+	}
+	return s.Client.Get(ctx, key, object, options...)
+}
+
 // TestPaused: nothing is made, and nothing is deleted.
 func TestPaused(t *testing.T) {
 	for name, set := range map[string]func(*testing.T, *play, bool){

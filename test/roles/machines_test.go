@@ -129,8 +129,8 @@ func TestWhatRolesGrantOnMachines(t *testing.T) {
 		{policies, []string{"list", "watch"}, everywhere(operator, manager)},
 		{policies, []string{"create", "update", "patch", "delete"}, nil},
 		{"hostclaims.metal3.io", []string{"get", "create", "update", "patch"}, nil},
-		{"machines.cluster.x-k8s.io", []string{"list", "watch"}, everywhere(manager)},
-		{"machines.cluster.x-k8s.io", []string{"create", "update", "patch", "delete"}, nil},
+		{"machines.cluster.x-k8s.io", []string{"list", "watch", "patch"}, everywhere(manager)},
+		{"machines.cluster.x-k8s.io", []string{"create", "update", "delete"}, nil},
 		{"kubeadmconfigs.bootstrap.cluster.x-k8s.io", []string{"get"}, everywhere(manager)},
 		{"kubeadmconfigs.bootstrap.cluster.x-k8s.io", []string{"list", "watch", "create", "update", "patch"}, nil},
 	}
