@@ -44,7 +44,7 @@ images_to_existing() {
 machine_room() {
 	say "starting the machine room: 3 machines that boot on this computer, behind an Ironic API"
 	go build -o bin/machineroom ./test/machineroom
-	bin/machineroom up --machines 3 >/dev/null
+	bin/machineroom up --machines 3 --restart >/dev/null
 	"$KUBECTL" apply -f examples/host-policy.yaml
 	bin/machineroom hosts -n metal | "$KUBECTL" apply -f - >/dev/null
 }
@@ -99,6 +99,8 @@ up() {
 	else
 		say "waiting for machines: a host each is claimed, provisioned, booted, and joins"
 		machines_join
+		# Routes between the pods of two machines, as a network plug-in makes them.
+		bin/teapot proxy $NAME --namespace acme -- "$KUBECTL" apply -f test/machineroom/pod-network.yaml
 		bin/teapot proxy $NAME --namespace acme -- "$KUBECTL" get nodes -o wide
 		say "logs of a pod on a machine, by way of konnectivity"
 		bin/teapot proxy $NAME --namespace acme -- "$KUBECTL" -n kube-system logs daemonset/kube-proxy --tail 1

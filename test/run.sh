@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # All tests: unit and golden, against a real API server, end to end with real pods.
-# `run.sh unit` stops before the last, which needs root; `run.sh long` is the last, ROUNDS
-# times.
+# `run.sh unit` stops before the last, which needs root; `run.sh long` is the last, with the tests
+# that take long, ROUNDS times.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . test/lib.sh
@@ -15,16 +15,17 @@ KUBEBUILDER_ASSETS=$(bin/devcluster assets)
 tools_built
 export KUBEBUILDER_ASSETS KUBECTL HELM
 
-# end_to_end runs the tests that need real pods, a number of times.
+# end_to_end runs the tests that need real pods, a number of times, and gives each so many minutes.
 end_to_end() {
 	say "end-to-end tests"
 	teapot_into_devcluster
 	teapot_cli
 	# Most of a test is waiting for pods; four at a time keep two cores busy, more make time-outs.
-	go test -count="$1" -parallel 4 -timeout "$((30 * $1))m" ./test/e2e/...
+	# One package after the other: some compare the whole cluster before and after.
+	go test -p 1 -count="$1" -parallel 4 -timeout "$(($2 * $1))m" ./test/e2e/...
 }
 if [ "${1:-}" = long ]; then
-	end_to_end "$ROUNDS"
+	TEAPOT_TEST_LONG=1 end_to_end "$ROUNDS" 60
 	exit
 fi
 
@@ -42,5 +43,5 @@ say "unit, golden and API-server-backed tests"
 go test $(go list ./... | grep -v /test/e2e)
 [ "${1:-}" = unit ] && exit 0
 
-end_to_end 1
+end_to_end 1 45
 say "all tests passed"

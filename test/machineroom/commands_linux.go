@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -155,8 +154,8 @@ func booted(cmd *cobra.Command, dir, name string) (machine.Config, error) {
 	if err != nil {
 		return machine.Config{}, err
 	}
-	if settings != nil && settings.NoBoot {
-		return machine.Config{}, errors.New("the room's machines run no operating system: it was started with --no-boot")
+	if settings != nil && settings.NoBoot || room.IndexOf(name) >= room.FirstFolder {
+		return machine.Config{}, fmt.Errorf("%s runs no operating system: it was made with --no-boot or --folders", name)
 	}
 	m, err := control.Client{Dir: dir}.Get(cmd.Context(), name)
 	if err != nil {

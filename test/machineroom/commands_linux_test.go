@@ -51,7 +51,7 @@ func TestCommands(t *testing.T) {
 		{[]string{"list"}, "go run ./test/machineroom up"},
 		{[]string{"fail", "machine-0", "burn"}, "fail-clean"},
 		{[]string{"power", "machine-0", "maybe"}, "not on, off or cut"},
-		{[]string{"up", "--machines", "70000"}, "65536"},
+		{[]string{"up", "--machines", "70000"}, "32768"},
 		{[]string{"up", "--boats", "1"}, "usage"},
 	} {
 		root := newCommand()

@@ -32,7 +32,7 @@ func imagesDir(dir string) string { return filepath.Join(dir, "images") }
 // computers returns how the part of a machine that runs on this computer is made.
 func computers(dir, netns string, noBoot bool) func(room.Identity, string) (room.Computer, error) {
 	return func(id room.Identity, machineDir string) (room.Computer, error) {
-		if noBoot {
+		if noBoot || id.Index >= room.FirstFolder {
 			return room.Folder{Dir: machineDir}, nil
 		}
 		if !id.Address.IsValid() {
@@ -65,6 +65,15 @@ func runServerCommand(dir *string) *cobra.Command {
 	}
 }
 
+// openRoom opens all machines of a room.
+func openRoom(dir, netns string, settings *room.Settings) (*room.Room, error) {
+	r, err := room.Open(dir, settings.Machines, computers(dir, netns, settings.NoBoot))
+	if err != nil {
+		return nil, err
+	}
+	return r, r.SetFolders(settings.Folders)
+}
+
 // serve serves a room until ctx ends, Ironic's clients at api. Its machines go on without it.
 func serve(ctx context.Context, dir, netns string, api net.Listener, log *slog.Logger) error {
 	settings, err := room.Load(dir)
@@ -74,7 +83,7 @@ func serve(ctx context.Context, dir, netns string, api net.Listener, log *slog.L
 	if settings == nil {
 		return fmt.Errorf("there is no room in %s", dir)
 	}
-	r, err := room.Open(dir, settings.Machines, computers(dir, netns, settings.NoBoot))
+	r, err := openRoom(dir, netns, settings)
 	if err != nil {
 		return err
 	}
@@ -97,10 +106,10 @@ func serve(ctx context.Context, dir, netns string, api net.Listener, log *slog.L
 	}
 	defer i.Close()
 
-	var growing sync.Mutex
+	var sizing sync.Mutex
 	grow := func(machines int) error {
-		growing.Lock()
-		defer growing.Unlock()
+		sizing.Lock()
+		defer sizing.Unlock()
 		if machines <= settings.Machines {
 			return nil
 		}
@@ -110,9 +119,18 @@ func serve(ctx context.Context, dir, netns string, api net.Listener, log *slog.L
 		settings.Machines = machines
 		return settings.Save(dir)
 	}
+	setFolders := func(folders int) error {
+		sizing.Lock()
+		defer sizing.Unlock()
+		if err := r.SetFolders(folders); err != nil {
+			return err
+		}
+		settings.Folders = folders
+		return settings.Save(dir)
+	}
 	servers := []*http.Server{
 		{Handler: i.Handler(), ReadHeaderTimeout: 10 * time.Second},
-		{Handler: control.Handler(r, i, grow), ReadHeaderTimeout: 10 * time.Second},
+		{Handler: control.Handler(r, i, grow, setFolders), ReadHeaderTimeout: 10 * time.Second},
 	}
 	failed := make(chan error, len(servers))
 	for n, l := range []net.Listener{api, hand} {

@@ -79,13 +79,16 @@ func TestARoomThatGrewStaysSo(t *testing.T) {
 	if err := client.Grow(t.Context(), 3); err != nil {
 		t.Fatal(err)
 	}
+	if err := client.SetFolders(t.Context(), 2); err != nil {
+		t.Fatal(err)
+	}
 	end()
 
 	_, end = run(t, dir)
 	defer end()
 	machines, err := client.List(t.Context())
-	if err != nil || len(machines) != 5 {
-		t.Fatalf("after a restart there are %d machines, %v; want 5", len(machines), err)
+	if err != nil || len(machines) != 7 {
+		t.Fatalf("after a restart there are %d machines, %v; want 5 and 2 folders", len(machines), err)
 	}
 	if machines[1].BMC != before.BMC {
 		t.Errorf("after a restart the management controller is %+v, was %+v", machines[1].BMC, before.BMC)

@@ -33,7 +33,7 @@ const (
 )
 
 func upCommand(dir *string) *cobra.Command {
-	var machines int
+	var machines, folders int
 	var noBoot, restart bool
 	cmd := &cobra.Command{
 		Use:   "up",
@@ -42,7 +42,8 @@ func upCommand(dir *string) *cobra.Command {
 A room that runs is left alone, and grows if it shall have more machines than it has.
 
 With --no-boot no machine ever runs an operating system: its disk is a folder. So a room
-can have thousands. With --restart the server is replaced by one of this program's build;
+can have thousands. --folders sets how many such machines there are beside those that boot;
+their numbers begin at 32768. With --restart the server is replaced by one of this program's build;
 machines run on.`,
 		Example: `  go run ./test/machineroom up --machines 4
   go run ./test/machineroom up --machines 1000 --no-boot`,
@@ -51,8 +52,16 @@ machines run on.`,
 			if machines < 0 || machines > room.MaxMachines {
 				return fmt.Errorf("%w: --machines must be at most %d", errUsage, room.MaxMachines)
 			}
+			if folders > room.MaxMachines {
+				return fmt.Errorf("%w: --folders must be at most %d", errUsage, room.MaxMachines)
+			}
 			if err := up(cmd.Context(), *dir, machines, noBoot, restart); err != nil {
 				return err
+			}
+			if folders >= 0 {
+				if err := (control.Client{Dir: *dir}).SetFolders(cmd.Context(), folders); err != nil {
+					return err
+				}
 			}
 			_, err := fmt.Fprintf(cmd.OutOrStdout(), "export IRONIC_ENDPOINT=http://%s/v1/\n", endpoint)
 			return err
@@ -60,6 +69,7 @@ machines run on.`,
 	}
 	cmd.Flags().IntVar(&machines, "machines", 0, fmt.Sprintf("how many machines (default: as many as there are, or %d)", defaultMachines))
 	cmd.Flags().BoolVar(&noBoot, "no-boot", false, "no machine runs an operating system")
+	cmd.Flags().IntVar(&folders, "folders", -1, "how many further machines that run no operating system (default: as many as there are)")
 	cmd.Flags().BoolVar(&restart, "restart", false, "start the server anew")
 	return cmd
 }
@@ -213,7 +223,7 @@ func down(ctx context.Context, dir string, images bool) error {
 		if err := proc.Stop(serverGrace, alive(dir)...); err != nil {
 			return err
 		}
-		r, err := room.Open(dir, settings.Machines, computers(dir, "", settings.NoBoot))
+		r, err := openRoom(dir, "", settings)
 		if err != nil {
 			return err
 		}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -67,7 +66,9 @@ func TestJoin(t *testing.T) {
 	}
 	addOnsRun(t, clientset)
 	logsAreRead(t, clientset)
-	networkReaches(t, clientset, machines)
+	networkReaches(t, clientset, machines...)
+	comesBack(t, clientset, machines[1])
+	powersOff(t, machines[0]) // with all its pods
 }
 
 // tenant makes a control plane and returns its administrator's configuration.
@@ -190,28 +191,48 @@ func logsAreRead(t *testing.T, clientset kubernetes.Interface) {
 	}
 }
 
-// networkReaches asks CoreDNS' pods and its Service from each machine: once by way of the pod
-// network, and once by kube-proxy's rules.
-func networkReaches(t *testing.T, clientset kubernetes.Interface, machines []*machine.Machine) {
+// networkReaches asks CoreDNS' pods and its Service from each machine: the pods by way of the pod
+// network, wherever they run, and the Service by kube-proxy's rules.
+func networkReaches(t *testing.T, clientset kubernetes.Interface, machines ...*machine.Machine) {
 	t.Helper()
-	pods, err := clientset.CoreV1().Pods(metav1.NamespaceSystem).List(t.Context(), metav1.ListOptions{LabelSelector: "k8s-app=kube-dns"})
-	if err != nil {
-		t.Fatal(err)
-	}
 	service, err := clientset.CoreV1().Services(metav1.NamespaceSystem).Get(t.Context(), "kube-dns", metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	targets := []string{service.Spec.ClusterIP}
-	for _, pod := range pods.Items {
-		targets = append(targets, pod.Status.PodIP)
-	}
 	for _, m := range machines {
-		for _, target := range targets {
-			eventually(t, time.Minute, net.JoinHostPort(target, "53")+" to be reached from "+m.Name, func(ctx context.Context) error {
-				_, err := in(ctx, m, "bash", "-c", "exec 3<>/dev/tcp/"+target+"/53")
+		eventually(t, 2*time.Minute, "CoreDNS to be reached from "+m.Name, func(ctx context.Context) error {
+			pods, err := clientset.CoreV1().Pods(metav1.NamespaceSystem).List(ctx, metav1.ListOptions{LabelSelector: "k8s-app=kube-dns"})
+			if err != nil {
 				return err
-			})
-		}
+			}
+			targets := []string{service.Spec.ClusterIP}
+			for _, pod := range pods.Items {
+				targets = append(targets, pod.Status.PodIP)
+			}
+			for _, target := range targets {
+				if _, err := in(ctx, m, "timeout", "2", "bash", "-c", "exec 3<>/dev/tcp/"+target+"/53"); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
 	}
+}
+
+// comesBack cuts a machine's power for a moment: its disk has all that it needs to go on.
+func comesBack(t *testing.T, clientset kubernetes.Interface, m *machine.Machine) {
+	t.Helper()
+	if err := m.PowerOff(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	powerOn(t, m)
+	eventually(t, time.Minute, "the kubelet of "+m.Name+" to be heard of again", func(ctx context.Context) error {
+		lease, err := clientset.CoordinationV1().Leases(corev1.NamespaceNodeLease).Get(ctx, m.Name, metav1.GetOptions{})
+		if err == nil && !lease.Spec.RenewTime.After(start) {
+			err = fmt.Errorf("it was last at %s, power came at %s", lease.Spec.RenewTime, start)
+		}
+		return err
+	})
+	networkReaches(t, clientset, m)
 }

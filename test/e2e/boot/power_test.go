@@ -112,7 +112,7 @@ func computerIsHidden(t *testing.T, m *machine.Machine) {
 		"the kernel's log":   {"dmesg 2>&1 >/dev/null", "dmesg: read kernel buffer failed: Operation not permitted"},
 		"others' cgroups":    {"find /sys/fs/cgroup -name 'teapot*'", ""},
 		"lifting its limits": {"echo a 2>/dev/null > /sys/fs/cgroup/devices/devices.allow; mknod /dev/disk2 b " + disk + "; cat /dev/disk2 2>&1 >/dev/null", "cat: /dev/disk2: Operation not permitted"},
-		"settings":           {"exec 2>&1; echo x > /proc/sys/kernel/core_pattern", "/usr/bin/sh: 1: cannot create /proc/sys/kernel/core_pattern: Read-only file system"},
+		"settings":           {"exec 2>&1; echo 10 > /proc/sys/kernel/panic", "/usr/bin/sh: 1: cannot create /proc/sys/kernel/panic: Read-only file system"}, // to the value that the development cluster gives it
 		"files by handle":    {"grep CapBnd /proc/self/status | python3 -c 'print(int(input().split()[1], 16) >> 2 & 1)'", "0"},
 	} {
 		said, err := in(t.Context(), m, "systemd-run", "--quiet", "--wait", "--pipe", "sh", "-c", tc.command+"; true")
@@ -251,13 +251,20 @@ func powersItselfOff(t *testing.T, m *machine.Machine) {
 func powersOffWhenAsked(t *testing.T, m *machine.Machine) {
 	powerOn(t, m)
 	booted(t, m)
+	powersOff(t, m)
+}
+
+// powersOff has a machine end by itself.
+func powersOff(t *testing.T, m *machine.Machine) {
+	t.Helper()
+	start := time.Now()
 	if err := m.PowerOff(t.Context(), false); err != nil {
 		t.Fatal(err)
 	}
 	isOn(t, m, false)
 	console, err := os.ReadFile(m.Console())
 	if err != nil || !strings.Contains(string(console), "Powering off") {
-		t.Errorf("the operating system did not end by itself, %v", err)
+		t.Errorf("the operating system of %s did not end by itself in %s, %v", m.Name, time.Since(start), err)
 	}
 	leavesNothing(t, m)
 }

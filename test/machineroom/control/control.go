@@ -67,6 +67,7 @@ func Socket(dir string) string { return filepath.Join(dir, "room.sock") }
 // command is the body of a request that changes something.
 type command struct {
 	Machines int    `json:"machines,omitempty"`
+	Folders  int    `json:"folders,omitempty"`
 	Power    string `json:"power,omitempty"`
 	Faults   string `json:"faults,omitempty"`
 }
@@ -78,14 +79,21 @@ const (
 	PowerCut = "cut"
 )
 
-// Handler serves Client. grow is called when the room shall have more machines.
-func Handler(r *room.Room, i *ironic.Server, grow func(machines int) error) http.Handler {
+// Handler serves Client. grow is called when the room shall have more machines, setFolders when it
+// shall have so many folders.
+func Handler(r *room.Room, i *ironic.Server, grow, setFolders func(int) error) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /machines", func(w http.ResponseWriter, _ *http.Request) {
 		list, err := list(r, i)
 		reply(w, list, err)
 	})
 	mux.HandleFunc("POST /machines", act(func(_ context.Context, c command, _ *room.Machine) error { return grow(c.Machines) }, nil))
+	mux.HandleFunc("PUT /folders", act(func(_ context.Context, c command, _ *room.Machine) error {
+		if err := notHosts(i, c.Folders); err != nil {
+			return err
+		}
+		return setFolders(c.Folders)
+	}, nil))
 	mux.HandleFunc("PUT /machines/{name}/power", act(func(ctx context.Context, c command, m *room.Machine) error {
 		switch c.Power {
 		case PowerOn:
@@ -122,9 +130,23 @@ func act(do func(context.Context, command, *room.Machine) error, r *room.Room) h
 	}
 }
 
+// notHosts fails if Ironic knows one of the folders that are too many.
+func notHosts(i *ironic.Server, folders int) error {
+	known := 0
+	for name := range i.Nodes() {
+		if room.IndexOf(name) >= room.FirstFolder+folders {
+			known++
+		}
+	}
+	if known > 0 {
+		return fmt.Errorf("%d of the folders to be removed are hosts: delete their BareMetalHosts first", known)
+	}
+	return nil
+}
+
 // unknown says that there is no such machine.
 func unknown(name string, machines int) error {
-	return fmt.Errorf("no machine %q: the room has machine-0 to machine-%d", name, machines-1)
+	return fmt.Errorf("no machine %q among the %d of the room: go run ./test/machineroom list", name, machines)
 }
 
 // reply writes an answer, or an error as text.
@@ -199,6 +221,12 @@ func (c Client) Get(ctx context.Context, name string) (Machine, error) {
 // Grow makes machines until there are so many.
 func (c Client) Grow(ctx context.Context, machines int) error {
 	return c.do(ctx, http.MethodPost, "/machines", command{Machines: machines}, nil)
+}
+
+// SetFolders makes or removes machines that run nothing, until there are so many of them
+// (room.Settings.Folders).
+func (c Client) SetFolders(ctx context.Context, folders int) error {
+	return c.do(ctx, http.MethodPut, "/folders", command{Folders: folders}, nil)
 }
 
 // Power does something to a machine's power: PowerOn and PowerOff press the button, PowerCut pulls

@@ -5,6 +5,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -33,7 +34,7 @@ func start(t *testing.T, machines int) (control.Client, *room.Room) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &http.Server{Handler: control.Handler(r, i, r.Grow)}
+	server := &http.Server{Handler: control.Handler(r, i, r.Grow, r.SetFolders)}
 	go func() { _ = server.Serve(l) }()
 	t.Cleanup(func() {
 		_ = server.Close()
@@ -70,14 +71,52 @@ func TestClient(t *testing.T) {
 		t.Errorf("the machine is %+v, %v", m, err)
 	}
 	for name, err := range map[string]error{
-		"machine-0 to machine-2": c.Power(t.Context(), "machine-7", control.PowerOn),
-		"must be on, off or cut": c.Power(t.Context(), "machine-1", "maybe"),
-		"fault \"burn\"":         c.Fail(t.Context(), "machine-1", "burn"),
-		"machineroom up":         control.Client{Dir: t.TempDir()}.Grow(context.Background(), 1),
+		"among the 3 of the room": c.Power(t.Context(), "machine-7", control.PowerOn),
+		"must be on, off or cut":  c.Power(t.Context(), "machine-1", "maybe"),
+		"fault \"burn\"":          c.Fail(t.Context(), "machine-1", "burn"),
+		"machineroom up":          control.Client{Dir: t.TempDir()}.Grow(context.Background(), 1),
 	} {
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("got %v, want %q in it", err, name)
 		}
+	}
+}
+
+// Folders come and go, and are no hosts unless somebody makes them so.
+func TestFolders(t *testing.T) {
+	c, r := start(t, 2)
+	if err := c.SetFolders(t.Context(), 3); err != nil {
+		t.Fatal(err)
+	}
+	list, err := c.List(t.Context())
+	if err != nil || len(list) != 5 {
+		t.Fatalf("there are %d machines, %v; want 5", len(list), err)
+	}
+	folder := list[4]
+	if folder.Name != "machine-32770" || folder.BMC.Address != "redfish-virtualmedia://198.18.128.2/redfish/v1/Systems/machine-32770" {
+		t.Errorf("the last one is %s at %s", folder.Name, folder.BMC.Address)
+	}
+	var out bytes.Buffer
+	if err := control.WriteHosts(&out, "metal", list); err != nil {
+		t.Fatal(err)
+	}
+	if hosts := strings.Count(out.String(), "kind: BareMetalHost\n"); hosts != 2 {
+		t.Errorf("there are manifests of %d hosts, want 2", hosts)
+	}
+	if err := c.Power(t.Context(), folder.Name, control.PowerOn); err != nil {
+		t.Error(err)
+	}
+	if err := c.SetFolders(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	if machines := r.Machines(); len(machines) != 3 || r.Machine(folder.Name) != nil {
+		t.Errorf("there are %d machines, want 3; %s is %v", len(machines), folder.Name, r.Machine(folder.Name))
+	}
+	if _, err := os.Stat(folder.Dir); !os.IsNotExist(err) {
+		t.Errorf("the folder of %s is still there: %v", folder.Name, err)
+	}
+	if err := c.SetFolders(t.Context(), -1); err == nil {
+		t.Error("a negative number is taken")
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/yaml"
+
+	"github.com/teapot-cloud/teapot/test/machineroom/room"
 )
 
 const (
@@ -30,7 +32,7 @@ const (
 
 // Host returns the BareMetalHost of a machine, and the Secret for its management controller.
 func Host(namespace string, m Machine) (*metal3.BareMetalHost, *corev1.Secret) {
-	index, _ := strconv.Atoi(m.Name[len("machine-"):])
+	index := room.IndexOf(m.Name)
 	zone := "zone-" + string(rune('a'+index%zones))
 	labels := map[string]string{
 		failureDomainLabel: zone, corev1.LabelTopologyZone: zone,
@@ -57,9 +59,12 @@ func Host(namespace string, m Machine) (*metal3.BareMetalHost, *corev1.Secret) {
 	return host, secret
 }
 
-// WriteHosts writes the manifests of all machines, for kubectl apply.
+// WriteHosts writes the manifests of all machines but folders, for kubectl apply.
 func WriteHosts(w io.Writer, namespace string, machines []Machine) error {
 	for _, m := range machines {
+		if room.IndexOf(m.Name) >= room.FirstFolder {
+			continue
+		}
 		host, secret := Host(namespace, m)
 		for _, object := range []any{secret, host} {
 			fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)

@@ -11,7 +11,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/teapot-cloud/teapot/test/devcluster/hostinfo"
 	"github.com/teapot-cloud/teapot/test/devcluster/proc"
 )
 
@@ -36,8 +35,8 @@ type first struct {
 	Console string
 	// Resolver is the content of resolv.conf.
 	Resolver string
-	// Cgroups are the hierarchies to mount.
-	Cgroups hostinfo.Info
+	// Cgroups are the hierarchies to mount, each from the machine's own group downwards.
+	Cgroups []hierarchy
 }
 
 // boot starts what the disk holds and returns when its init runs.
@@ -65,12 +64,12 @@ func (c Config) boot() (_ *booted, err error) {
 		return nil, fmt.Errorf("attaching the config drive: %w", err)
 	}
 	m.held = append(m.held, attached)
-	host, err := hostinfo.Current()
+	cgroups, err := hierarchies()
 	if err != nil {
 		return nil, err
 	}
 	group := cgroup{c.ID()}
-	if err := group.make(host, drive); err != nil {
+	if err := group.make(cgroups, drive); err != nil {
 		return nil, fmt.Errorf("making cgroups: %w", err)
 	}
 	terminal, err := m.openConsole(c.Console())
@@ -103,7 +102,7 @@ func (c Config) boot() (_ *booted, err error) {
 		return nil, fmt.Errorf("connecting the network card: %w", err)
 	}
 	err = handOver(first{
-		Root: root, Overlay: overlay, Drive: drive, Console: terminal, Cgroups: host,
+		Root: root, Overlay: overlay, Drive: drive, Console: terminal, Cgroups: cgroups,
 		Binds: map[string]string{"/var/lib/containerd": d.path("containerd"), "/var/lib/kubelet": d.path("kubelet")},
 		// A resolver without a server would be an error for CoreDNS.
 		Resolver: fmt.Sprintf("nameserver %s\n", c.Gateway),

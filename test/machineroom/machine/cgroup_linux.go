@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/teapot-cloud/teapot/test/devcluster/hostinfo"
 )
 
@@ -20,20 +22,52 @@ const groups = "teapot-machineroom"
 // machine below it is what the machine takes for the root, so that it cannot lift them.
 type cgroup struct{ id string }
 
-// make makes the group.
-func (c cgroup) make(host hostinfo.Info, drive device) error {
-	for names, point := range host.Hierarchies {
+// hierarchy is a mounted hierarchy of cgroups.
+type hierarchy struct {
+	// Controllers are those of v1, as a mount names them; none for v2.
+	Controllers string
+	// Point is where this computer has it mounted, and the machine as well.
+	Point string
+	// V2 says that it is the unified hierarchy.
+	V2 bool
+}
+
+// unified is where a computer with v1 may have v2 beside it, for no controller but systemd.
+const unified = "/sys/fs/cgroup/unified"
+
+// hierarchies are those that a machine gets. The unified one is among them where it exists: by
+// that alone systemd learns that a group in a cgroup namespace has become empty. Without it
+// systemd would wait, when it powers off, for containers that have long ended.
+func hierarchies() ([]hierarchy, error) {
+	host, err := hostinfo.Current()
+	if err != nil {
+		return nil, err
+	}
+	var all []hierarchy
+	for controllers, point := range host.Hierarchies {
+		all = append(all, hierarchy{controllers, point, host.Mode == hostinfo.V2})
+	}
+	var stat unix.Statfs_t
+	if unix.Statfs(unified, &stat) == nil && stat.Type == unix.CGROUP2_SUPER_MAGIC {
+		all = append(all, hierarchy{"", unified, true})
+	}
+	return all, nil
+}
+
+// make makes the group in some hierarchies.
+func (c cgroup) make(in []hierarchy, drive device) error {
+	for _, h := range in {
 		dirs := []string{
-			point, filepath.Join(point, groups), filepath.Join(point, groups, c.id), filepath.Join(point, groups, c.id, "machine"),
+			h.Point, filepath.Join(h.Point, groups), filepath.Join(h.Point, groups, c.id), filepath.Join(h.Point, groups, c.id, "machine"),
 		}
 		for i, dir := range dirs[1:] {
 			if err := os.MkdirAll(dir, 0o755); err != nil {
 				return err
 			}
-			if err := inherit(host.Mode, names, dirs[i], dir); err != nil {
+			if err := h.inherit(dirs[i], dir); err != nil {
 				return err
 			}
-			if names == "devices" && filepath.Base(dir) == c.id {
+			if h.Controllers == "devices" && filepath.Base(dir) == c.id {
 				if err := restrict(dir, drive); err != nil {
 					return err
 				}
@@ -45,8 +79,8 @@ func (c cgroup) make(host hostinfo.Info, drive device) error {
 
 // inherit gives a new group what it lacks: a cpuset of v1 has no CPU and no memory node at first,
 // and a group of v2 only the controllers that its parent passes on.
-func inherit(mode hostinfo.Mode, names, parent, child string) error {
-	if mode == hostinfo.V2 {
+func (h hierarchy) inherit(parent, child string) error {
+	if h.V2 {
 		available, err := os.ReadFile(filepath.Join(parent, "cgroup.controllers"))
 		if err != nil {
 			return err
@@ -57,7 +91,7 @@ func inherit(mode hostinfo.Mode, names, parent, child string) error {
 			}
 		}
 	}
-	if !slices.Contains(strings.Split(names, ","), "cpuset") {
+	if !slices.Contains(strings.Split(h.Controllers, ","), "cpuset") {
 		return nil
 	}
 	for _, file := range []string{"cpuset.cpus", "cpuset.mems"} {

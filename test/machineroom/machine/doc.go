@@ -24,5 +24,9 @@
 // by handle (CAP_DAC_READ_SEARCH), kernel memory, I/O ports nor the kernel's log, and SysRq and
 // /proc/sys outside of net are covered. It is the isolation of a privileged container: enough for
 // what Teapot's tests run, not against somebody who attacks the kernel's interface (mounts of
-// /proc can be uncovered with CAP_SYS_ADMIN). With cgroup v2, devices are not restricted.
+// /proc can be uncovered with CAP_SYS_ADMIN, and a privileged container has a /proc/sys of its
+// own). With cgroup v2 devices would not be restricted.
+//
+// It was run with cgroup v1 and without systemd on this computer. Another arrangement of cgroups
+// is detected, and was not tried.
 package machine

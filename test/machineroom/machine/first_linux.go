@@ -10,8 +10,6 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/teapot-cloud/teapot/test/devcluster/hostinfo"
 )
 
 // dropped are the capabilities that a machine has no use for and that reach the computer.
@@ -105,24 +103,31 @@ func (f first) mounts() error {
 			return err
 		}
 	}
-	return f.cgroups(at("sys/fs/cgroup"))
+	return f.cgroups()
 }
 
-// cgroups mounts the hierarchies, each from the machine's own group downwards.
-func (f first) cgroups(dir string) error {
-	const flags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
-	if f.Cgroups.Mode == hostinfo.V2 {
-		return step{"cgroup2", dir, "cgroup2", flags, ""}.run()
+// cgroups mounts the hierarchies where the computer has them.
+func (f first) cgroups() error {
+	const (
+		dir   = "/sys/fs/cgroup"
+		flags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
+	)
+	at := func(path string) string { return filepath.Join(f.Root, path) }
+	if len(f.Cgroups) == 1 && f.Cgroups[0].Point == dir {
+		return step{"cgroup2", at(dir), "cgroup2", flags, ""}.run()
 	}
-	steps := []step{{"tmpfs", dir, "tmpfs", flags, "mode=755"}}
-	for names, point := range f.Cgroups.Hierarchies {
-		options := names
-		if strings.HasPrefix(names, "name=") {
-			options = "none," + names
+	steps := []step{{"tmpfs", at(dir), "tmpfs", flags, "mode=755"}}
+	for _, h := range f.Cgroups {
+		fstype, options := "cgroup", h.Controllers
+		switch {
+		case h.V2:
+			fstype = "cgroup2"
+		case strings.HasPrefix(options, "name="):
+			options = "none," + options
 		}
-		steps = append(steps, step{"cgroup", filepath.Join(dir, filepath.Base(point)), "cgroup", flags, options})
+		steps = append(steps, step{"cgroup", at(h.Point), fstype, flags, options})
 	}
-	steps = append(steps, step{"", dir, "", unix.MS_REMOUNT | unix.MS_BIND | unix.MS_RDONLY | flags, ""})
+	steps = append(steps, step{"", at(dir), "", unix.MS_REMOUNT | unix.MS_BIND | unix.MS_RDONLY | flags, ""})
 	return run(steps)
 }
 

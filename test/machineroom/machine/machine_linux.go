@@ -49,9 +49,8 @@ var _ room.Computer = (*Machine)(nil)
 // the options of mounts.
 func New(c Config) *Machine { return &Machine{Config: c} }
 
-// softLimit is how long an operating system has to end. systemd gives a service 90 s and more;
-// nothing in the image needs as many.
-const softLimit = 20 * time.Second
+// softLimit is how long an operating system has to end, on a computer that is busy with others.
+const softLimit = time.Minute
 
 // ID names what the machine has outside of its directory.
 func (c Config) ID() string {
@@ -107,7 +106,7 @@ func (m *Machine) PowerOn(ctx context.Context) error {
 	return nil
 }
 
-// PowerOff implements room.Computer.
+// PowerOff implements room.Computer. If ctx ends before the operating system does, power stays on.
 func (m *Machine) PowerOff(ctx context.Context, hard bool) error {
 	m.operation.Lock()
 	defer m.operation.Unlock()
@@ -116,9 +115,11 @@ func (m *Machine) PowerOff(ctx context.Context, hard bool) error {
 		if err := supply.askInit(); err != nil {
 			return fmt.Errorf("asking %s to power off: %w", m.Name, err)
 		}
-		ctx, cancel := context.WithTimeout(ctx, softLimit)
+		soft, cancel := context.WithTimeout(ctx, softLimit)
 		defer cancel()
-		_ = until(ctx, func() bool { return !supply.Alive() })
+		if err := until(soft, func() bool { return !supply.Alive() }); err != nil && ctx.Err() != nil {
+			return fmt.Errorf("powering %s off: %w", m.Name, err)
+		}
 	}
 	if supply.Alive() {
 		if err := supply.kill(); err != nil {

@@ -3,6 +3,8 @@ package room
 import (
 	"fmt"
 	"net/netip"
+	"strconv"
+	"strings"
 )
 
 // Hardware is what inspection finds in a machine. None of it is real: a machine runs with the
@@ -190,8 +192,13 @@ type Identity struct {
 }
 
 const (
-	// MaxMachines is how many machines have a MAC and a BMC address.
-	MaxMachines = 1 << 16
+	// MaxMachines is how many machines there can be, and as many folders: half of the numbers that
+	// have a MAC and a BMC address each.
+	MaxMachines = 1 << 15
+	// FirstFolder is the number of the first folder (Settings.Folders).
+	FirstFolder = MaxMachines
+	// namePrefix is before a machine's number in its name.
+	namePrefix = "machine-"
 	// firstHost is the last octet of machine 0's address.
 	firstHost = 100
 )
@@ -199,13 +206,23 @@ const (
 // IdentityOf returns the identity of the machine with that number. It is the same each time.
 func IdentityOf(index int) Identity {
 	id := Identity{
-		Name: fmt.Sprintf("machine-%d", index), Index: index, MAC: mac(0, index),
+		Name: namePrefix + strconv.Itoa(index), Index: index, MAC: mac(0, index),
 		BMCAddress: netip.AddrFrom4([4]byte{198, 18, byte(index / 256), byte(index % 256)}),
 	}
 	if host := firstHost + index; host < 255 {
 		id.Address = netip.PrefixFrom(netip.AddrFrom4([4]byte{172, 30, 0, byte(host)}), 24)
 	}
 	return id
+}
+
+// IndexOf returns the number of a machine; -1 if the name is not that of one.
+func IndexOf(name string) int {
+	number, ok := strings.CutPrefix(name, namePrefix)
+	index, err := strconv.Atoi(number)
+	if !ok || err != nil {
+		return -1
+	}
+	return index
 }
 
 // SystemPath is the path of the machine in its management controller's Redfish API.

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,6 +29,9 @@ type Settings struct {
 	Machines int `json:"machines"`
 	// NoBoot says that the machines are Folders.
 	NoBoot bool `json:"noBoot,omitempty"`
+	// Folders is how many further machines there are that are Folders in any case. Their numbers
+	// begin at FirstFolder.
+	Folders int `json:"folders,omitempty"`
 }
 
 // FromEnvironment returns the state directory that DirEnv names, or the default.
@@ -74,8 +78,10 @@ type Room struct {
 
 	mu       sync.RWMutex
 	machines []*Machine
-	byName   map[string]*Machine
-	byBMC    map[netip.Addr]*Machine
+	// folders are the machines from FirstFolder on.
+	folders []*Machine
+	byName  map[string]*Machine
+	byBMC   map[netip.Addr]*Machine
 	// addresses are those that the machines have themselves.
 	addresses map[netip.Addr]bool
 }
@@ -87,7 +93,7 @@ func Open(dir string, machines int, computer func(id Identity, dir string) (Comp
 	return r, r.Grow(machines)
 }
 
-// Grow makes machines until there are so many. A room does not shrink.
+// Grow makes machines until there are so many. Of these, a room does not get fewer.
 func (r *Room) Grow(machines int) error {
 	if machines > MaxMachines {
 		return fmt.Errorf("%d machines: a room has at most %d", machines, MaxMachines)
@@ -95,30 +101,66 @@ func (r *Room) Grow(machines int) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for index := len(r.machines); index < machines; index++ {
-		id := IdentityOf(index)
-		dir := MachineDir(r.dir, id.Name)
-		c, err := r.computer(id, dir)
-		if err != nil {
-			return fmt.Errorf("making %s: %w", id.Name, err)
-		}
-		m, err := openMachine(index, dir, c, r.now)
+		m, err := r.add(index)
 		if err != nil {
 			return err
 		}
 		r.machines = append(r.machines, m)
-		r.byName[id.Name], r.byBMC[id.BMCAddress] = m, m
-		if id.Address.IsValid() {
-			r.addresses[id.Address.Addr()] = true
+		if m.Address.IsValid() {
+			r.addresses[m.Address.Addr()] = true
 		}
 	}
 	return nil
+}
+
+// SetFolders makes or removes machines from FirstFolder on until there are so many. Of one that is
+// removed nothing is left.
+func (r *Room) SetFolders(folders int) error {
+	if folders < 0 || folders > MaxMachines {
+		return fmt.Errorf("%d folders: a room has none to %d", folders, MaxMachines)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for index := len(r.folders); index < folders; index++ {
+		m, err := r.add(FirstFolder + index)
+		if err != nil {
+			return err
+		}
+		r.folders = append(r.folders, m)
+	}
+	for last := len(r.folders) - 1; last >= folders; last-- {
+		m := r.folders[last]
+		if err := os.RemoveAll(m.dir); err != nil {
+			return fmt.Errorf("removing %s: %w", m.Name, err)
+		}
+		delete(r.byName, m.Name)
+		delete(r.byBMC, m.BMCAddress)
+		r.folders = r.folders[:last]
+	}
+	return nil
+}
+
+// add opens or makes a machine; r.mu is held.
+func (r *Room) add(index int) (*Machine, error) {
+	id := IdentityOf(index)
+	dir := MachineDir(r.dir, id.Name)
+	c, err := r.computer(id, dir)
+	if err != nil {
+		return nil, fmt.Errorf("making %s: %w", id.Name, err)
+	}
+	m, err := openMachine(index, dir, c, r.now)
+	if err != nil {
+		return nil, err
+	}
+	r.byName[id.Name], r.byBMC[id.BMCAddress] = m, m
+	return m, nil
 }
 
 // Machines returns all machines in order.
 func (r *Room) Machines() []*Machine {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return r.machines[:len(r.machines):len(r.machines)]
+	return slices.Concat(r.machines, r.folders)
 }
 
 // Machine returns a machine by its name; nil if there is none.
