@@ -44,7 +44,7 @@ images_to_existing() {
 machine_room() {
 	say "starting the machine room: 3 machines that boot on this computer, behind an Ironic API"
 	go build -o bin/machineroom ./test/machineroom
-	bin/machineroom up --machines 3 --restart >/dev/null
+	bin/machineroom up --machines 3 >/dev/null
 	"$KUBECTL" apply -f examples/host-policy.yaml
 	bin/machineroom hosts -n metal | "$KUBECTL" apply -f - >/dev/null
 }
