@@ -25,6 +25,8 @@ end_to_end() {
 	go test -p 1 -count="$1" -parallel 4 -timeout "$(($2 * $1))m" ./test/e2e/...
 }
 if [ "${1:-}" = long ]; then
+	say "claim race"
+	TEAPOT_RACE_CLAIMS=$((ROUNDS * 100)) go test -count=1 -run TestRace -timeout 60m ./controllers/machineclaim
 	TEAPOT_TEST_LONG=1 end_to_end "$ROUNDS" 60
 	exit
 fi

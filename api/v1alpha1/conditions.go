@@ -43,9 +43,9 @@ const (
 const (
 	// ReasonReady: what the condition speaks of was asked and answered.
 	ReasonReady = "Ready"
-	// ReasonPaused: spec.paused is true.
+	// ReasonPaused: spec.paused is true, or Cluster API's annotation is set.
 	ReasonPaused = "Paused"
-	// ReasonNotPaused: spec.paused is false.
+	// ReasonNotPaused: neither is so.
 	ReasonNotPaused = "NotPaused"
 	// ReasonReconcileFailed: a call to the management cluster's API failed and is tried again.
 	ReasonReconcileFailed = "ReconcileFailed"
@@ -144,6 +144,11 @@ const (
 	ReasonWaitingForBootstrapData = "WaitingForBootstrapData"
 	// ReasonWaitingForClaim: the machine's claim is not Ready.
 	ReasonWaitingForClaim = "WaitingForClaim"
+
+	// ReasonOrphaned: nothing answers for a host, a Secret or a claim any more (events only).
+	ReasonOrphaned = "Orphaned"
+	// ReasonOrphanRemoved: an orphan was given back or deleted (events only).
+	ReasonOrphanRemoved = "OrphanRemoved"
 
 	// ReasonDeletionBlocked: something that must go is still there after its deadline.
 	ReasonDeletionBlocked = "DeletionBlocked"

@@ -55,6 +55,9 @@ const (
 	// cleaned, and holds the namespace whose data may be on it. Only claims of that namespace get
 	// the host until an operator removes the annotation.
 	UncleanedForAnnotation = "teapot.dev/uncleaned-for"
+	// CleaningModeAnnotation is on a host whose automatedCleaningMode a claim changed, and holds what
+	// it was, so that it is put back when the host is freed.
+	CleaningModeAnnotation = "teapot.dev/cleaning-mode"
 	// CostAnnotation is on a BareMetalHost and holds the operator's own cost of it, a number, in
 	// place of the one made from its hardware.
 	CostAnnotation = "teapot.dev/cost"

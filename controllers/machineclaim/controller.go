@@ -97,7 +97,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	}
 	var after time.Duration
 	if !paused {
-		after, err = s.live(ctx)
+		after, err = s.advance(ctx)
 	}
 	if s.gone {
 		return ctrl.Result{}, err
@@ -131,8 +131,8 @@ type scope struct {
 	gone bool
 }
 
-// live does one step after the other, and returns when to look again.
-func (s *scope) live(ctx context.Context) (time.Duration, error) {
+// advance does one step after the other, and returns when to look again.
+func (s *scope) advance(ctx context.Context) (time.Duration, error) {
 	if err := s.observeHost(ctx); err != nil {
 		return 0, err
 	}
@@ -149,6 +149,9 @@ func (s *scope) live(ctx context.Context) (time.Duration, error) {
 		if err := s.do(ctx, plan); err != nil {
 			return 0, err
 		}
+		if plan.Step != claim.Choose && s.missing == "" {
+			log.FromContext(ctx).Info(string(plan.Step), "host", plan.Host.String())
+		}
 		if plan.Event != nil {
 			s.tell(*plan.Event)
 		}
@@ -161,9 +164,6 @@ func (s *scope) live(ctx context.Context) (time.Duration, error) {
 
 // do does one step.
 func (s *scope) do(ctx context.Context, plan claim.Plan) error {
-	if changesHost(plan.Step) {
-		log.FromContext(ctx).Info(string(plan.Step), "host", plan.Host.String())
-	}
 	holder := host.HolderOf(s.claim)
 	held := func(h *host.Host) bool { return h.HeldBy(holder) }
 	switch plan.Step {
@@ -193,10 +193,6 @@ func (s *scope) do(ctx context.Context, plan claim.Plan) error {
 	default:
 		return fmt.Errorf("step %q of MachineClaim %s is not known", plan.Step, client.ObjectKeyFromObject(s.claim))
 	}
-}
-
-func changesHost(step claim.Step) bool {
-	return step != claim.Choose && step != claim.Intend && step != claim.LetGo
 }
 
 // patchClaim changes the claim's metadata. The lock makes a change that was planned from a stale

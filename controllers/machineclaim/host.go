@@ -3,6 +3,7 @@ package machineclaim
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -199,9 +200,11 @@ func (s *scope) readData(ctx context.Context) (map[host.Data][]byte, error) {
 	return data, nil
 }
 
-// free removes the Secrets beside a host that is back, and then the hold of it.
+// free removes the Secrets beside a host that is back, and then the hold of it. It then looks for
+// another that the claim may hold, if managers ran at the same time: a claim that goes leaves
+// none behind.
 func (s *scope) free(ctx context.Context, name types.NamespacedName) error {
-	if err := DeleteSecrets(ctx, s.Client, s.Live, name.Namespace, client.ObjectKeyFromObject(s.claim)); err != nil {
+	if err := DeleteSecrets(ctx, s.Client, s.Live, client.ObjectKeyFromObject(s.claim), s.host); err != nil {
 		return err
 	}
 	holder := host.HolderOf(s.claim)
@@ -209,19 +212,25 @@ func (s *scope) free(ctx context.Context, name types.NamespacedName) error {
 		released, _ := h.Released()
 		return released && h.HeldBy(holder)
 	}
-	return s.change(ctx, name, back, host.Free)
+	if err := s.change(ctx, name, back, host.Free); err != nil {
+		return err
+	}
+	return s.observeHost(ctx)
 }
 
-// DeleteSecrets deletes the Secrets of a claim beside hosts of a namespace. The list is live: a
-// cache may not have seen the newest.
-func DeleteSecrets(ctx context.Context, writer client.Writer, live client.Reader, namespace string, of types.NamespacedName) error {
+// DeleteSecrets deletes the Secrets of a claim beside one host. A claim of the same name, made
+// anew, may have some beside another. The list is live: a cache may not have seen the newest.
+func DeleteSecrets(ctx context.Context, writer client.Writer, live client.Reader, of types.NamespacedName, beside *host.Object) error {
 	secrets := &metav1.PartialObjectMetadataList{}
 	secrets.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("SecretList"))
-	if err := live.List(ctx, secrets, client.InNamespace(namespace), client.MatchingLabels(host.SecretLabels(of))); err != nil {
-		return fmt.Errorf("listing the Secrets of MachineClaim %s in namespace %s: %w", of, namespace, err)
+	if err := live.List(ctx, secrets, client.InNamespace(beside.Namespace), client.MatchingLabels(host.SecretLabels(of))); err != nil {
+		return fmt.Errorf("listing the Secrets of MachineClaim %s in namespace %s: %w", of, beside.Namespace, err)
 	}
 	for i := range secrets.Items {
 		secret := &secrets.Items[i]
+		if !slices.ContainsFunc(secret.OwnerReferences, func(owner metav1.OwnerReference) bool { return owner.UID == beside.UID }) {
+			continue
+		}
 		object := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: secret.Namespace, Name: secret.Name}}
 		if err := writer.Delete(ctx, object, client.Preconditions{UID: ptr.To(secret.UID)}); client.IgnoreNotFound(err) != nil {
 			return fmt.Errorf("deleting Secret %s/%s of MachineClaim %s: %w", secret.Namespace, secret.Name, of, err)

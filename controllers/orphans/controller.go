@@ -44,14 +44,6 @@ const (
 	Grace = 10 * time.Minute
 )
 
-// Reasons of events.
-const (
-	// ReasonOrphaned: nothing answers for the object any more.
-	ReasonOrphaned = "Orphaned"
-	// ReasonOrphanRemoved: the object was given back or deleted.
-	ReasonOrphanRemoved = "OrphanRemoved"
-)
-
 // Reconciler sweeps.
 type Reconciler struct {
 	// Client reads from the manager's cache, in which hosts are trimmed by host.Transform.
@@ -125,7 +117,7 @@ func (s *sweep) suspect(ctx context.Context, kind, what string, object client.Ob
 	if !known {
 		since = s.now
 		log.FromContext(ctx).Info("orphaned", "what", what, "why", why)
-		s.Recorder.Eventf(object.DeepCopyObject(), nil, corev1.EventTypeWarning, ReasonOrphaned, "Sweep", "%s", why)
+		s.Recorder.Eventf(object.DeepCopyObject(), nil, corev1.EventTypeWarning, teapotv1.ReasonOrphaned, "Sweep", "%s", why)
 	}
 	s.suspects[what] = since
 	return s.now.Sub(since)
@@ -134,5 +126,5 @@ func (s *sweep) suspect(ctx context.Context, kind, what string, object client.Ob
 func (s *sweep) tellRemoved(ctx context.Context, what string, object client.Object, how string) {
 	delete(s.suspects, what)
 	log.FromContext(ctx).Info("orphan removed", "what", what, "how", how)
-	s.Recorder.Eventf(object.DeepCopyObject(), nil, corev1.EventTypeNormal, ReasonOrphanRemoved, "Sweep", "%s", how)
+	s.Recorder.Eventf(object.DeepCopyObject(), nil, corev1.EventTypeNormal, teapotv1.ReasonOrphanRemoved, "Sweep", "%s", how)
 }

@@ -75,7 +75,7 @@ func (s *sweep) host(ctx context.Context, name types.NamespacedName) error {
 	case h.InUse() && !h.Paused && waited >= Grace:
 		host.Deprovision(object)
 	case released && waited > 0:
-		if err := machineclaim.DeleteSecrets(ctx, s.Client, s.Live, name.Namespace, claimName); err != nil {
+		if err := machineclaim.DeleteSecrets(ctx, s.Client, s.Live, claimName, object); err != nil {
 			return err
 		}
 		host.Free(object)

@@ -2,8 +2,6 @@ package orphans_test
 
 import (
 	"context"
-	"flag"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -13,206 +11,18 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/tools/events"
-	testingclock "k8s.io/utils/clock/testing"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
 	"github.com/teapot-cloud/teapot/controllers/machineclaim/claimtest"
 	"github.com/teapot-cloud/teapot/controllers/orphans"
-	"github.com/teapot-cloud/teapot/test/apiserver"
 	"github.com/teapot-cloud/teapot/workers/host"
 )
-
-var direct client.WithWatch
-
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
-	flag.Parse()
-	config, stop, err := apiserver.Start()
-	if err != nil {
-		panic(err)
-	}
-	defer func() {
-		if err := stop(); err != nil {
-			panic(err)
-		}
-	}()
-	if err := claimtest.InstallCRDs(context.Background(), config, "../.."); err != nil {
-		panic(err)
-	}
-	if direct, err = client.NewWithWatch(config, client.Options{Scheme: claimtest.Scheme()}); err != nil {
-		panic(err)
-	}
-	return m.Run()
-}
-
-// room is a namespace with a host, machine-0, and sweeps that the test asks for.
-type room struct {
-	*orphans.Reconciler
-	namespace string
-	clock     *testingclock.FakeClock
-	recorder  *events.FakeRecorder
-	operator  *claimtest.Operator
-	writes    int
-}
-
-func newRoom(t *testing.T) *room {
-	t.Helper()
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "room-"}}
-	create(t, namespace)
-	r := &room{
-		namespace: namespace.Name, clock: testingclock.NewFakeClock(time.Now()),
-		recorder: events.NewFakeRecorder(100), operator: &claimtest.Operator{Client: direct},
-	}
-	r.Reconciler = &orphans.Reconciler{Client: interceptor.NewClient(direct, interceptor.Funcs{
-		// What other tests leave is not this one's; and hosts are as the manager's cache has them.
-		List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, options ...client.ListOption) error {
-			if err := c.List(ctx, list, append(options, client.InNamespace(r.namespace))...); err != nil {
-				return err
-			}
-			if hosts, ok := list.(*host.List); ok {
-				for i := range hosts.Items {
-					kept, err := host.Transform(hosts.Items[i].DeepCopy())
-					if err != nil {
-						return err
-					}
-					hosts.Items[i] = *kept.(*host.Object)
-				}
-			}
-			return nil
-		},
-		Patch: func(ctx context.Context, c client.WithWatch, object client.Object, patch client.Patch, options ...client.PatchOption) error {
-			r.writes++
-			return c.Patch(ctx, object, patch, options...)
-		},
-		Delete: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.DeleteOption) error {
-			r.writes++
-			return c.Delete(ctx, object, options...)
-		},
-	}), Live: direct, Recorder: r.recorder, Clock: r.clock}
-	o := claimtest.NewHost(r.namespace, "machine-0")
-	create(t, o)
-	claimtest.MakeAvailable(o)
-	if err := direct.Status().Update(t.Context(), o); err != nil {
-		t.Fatal(err)
-	}
-	return r
-}
-
-func create(t *testing.T, objects ...client.Object) {
-	t.Helper()
-	for _, object := range objects {
-		if err := direct.Create(t.Context(), object); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-func (r *room) key(name string) types.NamespacedName {
-	return types.NamespacedName{Namespace: r.namespace, Name: name}
-}
-
-// claim makes a claim that holds machine-0.
-func (r *room) claim(t *testing.T, name string) *teapotv1.MachineClaim {
-	t.Helper()
-	c := &teapotv1.MachineClaim{ObjectMeta: metav1.ObjectMeta{
-		Namespace: r.namespace, Name: name, Annotations: map[string]string{teapotv1.HostAnnotation: r.namespace + "/machine-0"},
-	}}
-	c.Spec.Image = teapotv1.Image{URL: "oci://images.example.com/node:v1"}
-	create(t, c)
-	return c
-}
-
-// provisioned lets a claim, which may not exist, hold a host that runs its image, with a Secret.
-func (r *room) provisioned(t *testing.T, holder host.Holder) {
-	t.Helper()
-	r.change(t, func(o *host.Object) {
-		host.Take(o, holder)
-		host.Provision(o, host.Provisioning{Image: teapotv1.Image{URL: "oci://images.example.com/node:v1"}})
-	})
-	create(t, host.Secret(r.host(t), holder.NamespacedName, host.UserData, []byte("secret")))
-	r.play(t)
-}
-
-func (r *room) host(t *testing.T) *host.Object {
-	t.Helper()
-	o := &host.Object{}
-	if err := direct.Get(t.Context(), r.key("machine-0"), o); err != nil {
-		t.Fatal(err)
-	}
-	return o
-}
-
-func (r *room) change(t *testing.T, change func(*host.Object)) {
-	t.Helper()
-	o := r.host(t)
-	before := o.DeepCopy()
-	change(o)
-	if err := direct.Patch(t.Context(), o, client.MergeFrom(before)); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// play plays the operator until the host rests.
-func (r *room) play(t *testing.T) {
-	t.Helper()
-	for played := true; played; {
-		var err error
-		if played, err = r.operator.Step(t.Context(), r.key("machine-0")); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-// sweep sweeps once, after some time.
-func (r *room) sweep(t *testing.T, after time.Duration) {
-	t.Helper()
-	r.clock.Step(after)
-	result, err := r.Reconcile(t.Context(), ctrl.Request{})
-	if err != nil || result.RequeueAfter != orphans.Interval {
-		t.Fatalf("the sweep ends with %+v, %v", result, err)
-	}
-	r.play(t)
-}
-
-func (r *room) holder(name string, uid types.UID) host.Holder {
-	return host.Holder{NamespacedName: r.key(name), UID: uid}
-}
-
-// runs says whether the host is untouched.
-func (r *room) runs(t *testing.T) bool {
-	t.Helper()
-	v := host.Of(r.host(t))
-	return v.Holder != nil && v.State == string(metal3v1.StateProvisioned) && v.Asked != ""
-}
-
-// free says whether the host is back, with nothing beside it.
-func (r *room) free(t *testing.T) bool {
-	t.Helper()
-	secrets := &corev1.SecretList{}
-	if err := direct.List(t.Context(), secrets, client.InNamespace(r.namespace), client.HasLabels{teapotv1.ClaimNameLabel}); err != nil {
-		t.Fatal(err)
-	}
-	v := host.Of(r.host(t))
-	return v.Claimable("anybody") == host.Claimable && len(secrets.Items) == 0
-}
-
-func (r *room) told() string {
-	var all []string
-	for {
-		select {
-		case event := <-r.recorder.Events:
-			all = append(all, event)
-		default:
-			return strings.Join(all, "\n")
-		}
-	}
-}
 
 func TestAHostOfAClaimThatIsGone(t *testing.T) {
 	t.Run("is given back clean, after a time in which the claim may come", func(t *testing.T) {
@@ -263,6 +73,29 @@ func TestAHostOfAClaimThatIsGone(t *testing.T) {
 		r.sweep(t, time.Minute)
 		if !r.free(t) {
 			t.Errorf("it is not free: %+v", r.host(t).Spec)
+		}
+	})
+	t.Run("and the Secrets of that claim beside another host stay", func(t *testing.T) {
+		r := newRoom(t)
+		r.provisioned(t, r.holder("again", "uid of the first"))
+		c := r.claim(t, "again")
+		before := c.DeepCopy()
+		c.Annotations[teapotv1.HostAnnotation] = r.namespace + "/machine-1"
+		if err := direct.Patch(t.Context(), c, client.MergeFrom(before)); err != nil {
+			t.Fatal(err)
+		}
+		another := claimtest.NewHost(r.namespace, "machine-1")
+		create(t, another)
+		theirs := host.Secret(another, r.key("again"), host.MetaData, []byte("of the second"))
+		create(t, theirs)
+		r.sweep(t, 0)
+		r.sweep(t, orphans.Grace)
+		r.sweep(t, time.Minute)
+		if v := host.Of(r.host(t)); v.Claimable("anybody") != host.Claimable {
+			t.Errorf("it is not free: %+v", r.host(t).Spec)
+		}
+		if err := direct.Get(t.Context(), client.ObjectKeyFromObject(theirs), theirs); err != nil {
+			t.Error(err)
 		}
 	})
 	t.Run("stays fenced until it can be cleaned", func(t *testing.T) {
@@ -395,5 +228,37 @@ func TestClaimsWithoutMachines(t *testing.T) {
 		if apierrors.IsNotFound(err) == want {
 			t.Errorf("claim %s: %v", name, err)
 		}
+	}
+}
+
+// TestItSweepsByItself runs it in a manager, where nothing asks for a sweep.
+func TestItSweepsByItself(t *testing.T) {
+	r := newRoom(t)
+	r.provisioned(t, r.holder("gone", "uid"))
+	mgr, err := ctrl.NewManager(config, ctrl.Options{
+		Scheme: claimtest.Scheme(), Metrics: metricsserver.Options{BindAddress: "0"},
+		Cache: cache.Options{DefaultNamespaces: map[string]cache.Config{r.namespace: {}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sweeper := &orphans.Reconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Recorder: r.recorder, Clock: r.clock}
+	if err := sweeper.SetupWithManager(mgr, controller.Options{MaxConcurrentReconciles: 8}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- mgr.Start(ctx) }()
+	select {
+	case told := <-r.recorder.Events:
+		if !strings.Contains(told, teapotv1.ReasonOrphaned) {
+			t.Errorf("it told %s", told)
+		}
+	case <-time.After(time.Minute):
+		t.Error("it does not sweep")
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }

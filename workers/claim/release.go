@@ -47,7 +47,7 @@ func (p *planner) release(since time.Time) {
 		}
 	case deleting:
 		p.step(LetGo, h.Key)
-		p.tell(true, reason, "%s after %s; the claim goes, and the host stays held until it is clean", message, ReleasePatience)
+		p.tell(true, reason, "%s; after %s the claim goes, and the host stays held until it is clean", message, ReleasePatience)
 	default:
 		p.phase(teapotv1.ClaimFailed)
 		p.stall()

@@ -11,7 +11,7 @@ import (
 
 // keptAnnotations are those that Of reads.
 var keptAnnotations = []string{
-	metal3v1.PausedAnnotation, metal3v1.DetachedAnnotation, UnhealthyAnnotation, CleaningModeAnnotation,
+	metal3v1.PausedAnnotation, metal3v1.DetachedAnnotation, UnhealthyAnnotation, teapotv1.CleaningModeAnnotation,
 	teapotv1.UncleanedForAnnotation, teapotv1.CostAnnotation,
 }
 

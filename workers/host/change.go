@@ -43,7 +43,7 @@ func Provision(o *Object, p Provisioning) {
 	o.Spec.NetworkData = beside(o, p.NetworkData)
 	o.Spec.Online = true
 	if p.Cleaning == teapotv1.CleaningDisabled && o.Spec.AutomatedCleaningMode != metal3v1.CleaningModeDisabled {
-		metav1.SetMetaDataAnnotation(&o.ObjectMeta, CleaningModeAnnotation, string(o.Spec.AutomatedCleaningMode))
+		metav1.SetMetaDataAnnotation(&o.ObjectMeta, teapotv1.CleaningModeAnnotation, string(o.Spec.AutomatedCleaningMode))
 		o.Spec.AutomatedCleaningMode = metal3v1.CleaningModeDisabled
 	}
 }
@@ -79,9 +79,9 @@ func Free(o *Object) {
 	if h := Of(o); h.CleaningDisabled && h.EverWritten {
 		markUncleaned(o)
 	}
-	if mode, changed := o.Annotations[CleaningModeAnnotation]; changed {
+	if mode, changed := o.Annotations[teapotv1.CleaningModeAnnotation]; changed {
 		o.Spec.AutomatedCleaningMode = metal3v1.AutomatedCleaningMode(mode)
-		delete(o.Annotations, CleaningModeAnnotation)
+		delete(o.Annotations, teapotv1.CleaningModeAnnotation)
 	}
 	o.Spec.ConsumerRef = nil
 }

@@ -72,7 +72,7 @@ func TestUncleaned(t *testing.T) {
 			if got := o.Spec.AutomatedCleaningMode; got != test.after {
 				t.Errorf("its cleaning mode is %q, want %q", got, test.after)
 			}
-			if _, left := o.Annotations[CleaningModeAnnotation]; left {
+			if _, left := o.Annotations[teapotv1.CleaningModeAnnotation]; left {
 				t.Error("the note of its cleaning mode is left")
 			}
 			if h := Of(o); h.InUse() || h.Holder != nil {

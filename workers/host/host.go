@@ -31,10 +31,6 @@ const HolderKind = "MachineClaim"
 // it by hand; no claim takes such a host.
 const UnhealthyAnnotation = "capm3.metal3.io/unhealthy"
 
-// CleaningModeAnnotation is on a host whose automatedCleaningMode a claim changed, and holds what
-// it was, so that it is put back when the host is freed.
-const CleaningModeAnnotation = "teapot.dev/cleaning-mode"
-
 // Host is what Teapot reads of a BareMetalHost. It shares memory with the object that it was made
 // from and changes nothing of it.
 type Host struct {
