@@ -17,7 +17,10 @@ var orphans = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 	Help: "What the last sweep found that no claim, or no machine, answers for any more.",
 }, []string{"kind"})
 
-func init() { ctrlmetrics.Registry.MustRegister(orphans) }
+func init() {
+	ctrlmetrics.Registry.MustRegister(orphans)
+	observe(nil) // where there are no hosts, there are none, and no series is missing
+}
 
 func observe(found map[string]int) {
 	for _, kind := range []string{kindHost, kindSecret, kindClaim} {

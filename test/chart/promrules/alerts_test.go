@@ -33,6 +33,7 @@ func TestAlerts(t *testing.T) {
 		errors    = `controller_runtime_reconcile_errors_total{namespace="teapot-system",controller="tenantcontrolplane"} `
 		succeeded = `controller_runtime_reconcile_total{namespace="teapot-system",controller="tenantcontrolplane",result="success"} `
 		failed    = `controller_runtime_reconcile_total{namespace="teapot-system",controller="tenantcontrolplane",result="error"} `
+		orphaned  = `teapot_orphans{namespace="teapot-system",kind="host"} `
 		bucket    = `teapot_controlplane_time_to_ready_seconds_bucket{namespace="teapot-system",le=`
 	)
 	in := func(d time.Duration) string { return fmt.Sprint(start.Add(d).Unix()) }
@@ -40,7 +41,7 @@ func TestAlerts(t *testing.T) {
 	for _, tt := range []struct {
 		alert, name string
 		series      []string
-		want        []string // the label name or controller of each that fires; nobody is none of them
+		want        []string // the label name, controller or kind of each that fires; nobody is none of them
 	}{
 		{"TeapotManagerDown", "a manager at work with nothing to do", []string{working + `0x120`}, nil},
 		{"TeapotManagerDown", "a manager gone for four minutes", []string{working + `1x116 stale`}, nil},
@@ -74,6 +75,10 @@ func TestAlerts(t *testing.T) {
 		{"TeapotTimeToReadySlow", "four seconds", []string{bucket + `"5"} 0+1x120`, bucket + `"300"} 0+1x120`, bucket + `"+Inf"} 0+1x120`}, nil},
 		{"TeapotTimeToReadySlow", "five minutes", []string{bucket + `"120"} 0x120`, bucket + `"300"} 0+1x120`, bucket + `"+Inf"} 0+1x120`}, []string{nobody}},
 		{"TeapotTimeToReadySlow", "five minutes, an hour ago", []string{bucket + `"120"} 0x120`, bucket + `"300"} 0+1x50 50x70`, bucket + `"+Inf"} 0+1x50 50x70`}, nil},
+
+		{"TeapotOrphans", "none", []string{orphaned + `0x120`}, nil},
+		{"TeapotOrphans", "one that was put right in time", []string{orphaned + `0x60 1x20 0x40`}, nil},
+		{"TeapotOrphans", "one that stays", []string{orphaned + `0x60 1x60`}, []string{"host"}},
 	} {
 		t.Run(tt.alert+"/"+tt.name, func(t *testing.T) {
 			i := slices.IndexFunc(rules, func(rule rulefmt.Rule) bool { return rule.Alert == tt.alert })
@@ -111,7 +116,7 @@ func firing(t *testing.T, rule rulefmt.Rule, series []string, at time.Time) []st
 	var names []string
 	for _, one := range matrix {
 		if len(one.Floats) == int(since/interval)+1 {
-			names = append(names, one.Metric.Get("name")+one.Metric.Get("controller"))
+			names = append(names, one.Metric.Get("name")+one.Metric.Get("controller")+one.Metric.Get("kind"))
 		}
 	}
 	slices.Sort(names)
