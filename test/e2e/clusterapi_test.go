@@ -2,41 +2,32 @@ package e2e
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/utils/ptr"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/yaml"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
 	"github.com/teapot-cloud/teapot/controlplane"
 )
 
-// TestClusterAPI gives the management cluster the kind Cluster while Teapot runs, and a Cluster
-// a control plane. Cluster API's own controllers do not run: what they do to a control plane
-// (own it, pause it, delete it) the test does.
+// TestClusterAPI gives a control plane to a Cluster, whose controller is Cluster API's own. That
+// adopts a control plane that is there; the owner is written at once here, for Secrets are called
+// by the Cluster's name.
 func TestClusterAPI(t *testing.T) {
-	installClusters(t)
 	namespace := tenantNamespace(t)
 	cluster := &clusterv1.Cluster{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "fleet"}}
 	cluster.Spec.ControlPlaneRef = clusterv1.ContractVersionedObjectReference{APIGroup: teapotv1.GroupVersion.Group, Kind: "TenantControlPlane", Name: "piloted"}
-	eventually(t, 30*time.Second, "Clusters to be served", func(ctx context.Context) error { return management.Create(ctx, cluster) })
+	if err := management.Create(t.Context(), cluster); err != nil {
+		t.Fatal(err)
+	}
 	tcp := newControlPlane(t, namespace, "piloted", func(tcp *teapotv1.TenantControlPlane) {
 		tcp.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(cluster, clusterv1.GroupVersion.WithKind(clusterv1.ClusterKind))}
 	})
@@ -49,58 +40,6 @@ func TestClusterAPI(t *testing.T) {
 			t.Fatal(err)
 		}
 		gone(t, tcp, deletedWithin)
-	})
-}
-
-// installClusters makes the CustomResourceDefinition from the module of Cluster API that
-// Teapot is built with, and removes it, and all Clusters with it, at the end.
-func installClusters(t *testing.T) {
-	t.Helper()
-	const module = "sigs.k8s.io/cluster-api"
-	out, err := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}", module).Output()
-	if err != nil {
-		t.Fatalf("finding module %s: %v", module, err)
-	}
-	file, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(out)), "core/config/crd/bases/cluster.x-k8s.io_clusters.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	crd := &apiextensionsv1.CustomResourceDefinition{}
-	if err := yaml.Unmarshal(file, crd); err != nil {
-		t.Fatal(err)
-	}
-	scheme := runtime.NewScheme()
-	utilruntime.Must(apiextensionsv1.AddToScheme(scheme))
-	definitions, err := client.New(config, client.Options{Scheme: scheme})
-	if err != nil {
-		t.Fatal(err)
-	}
-	remove := func(ctx context.Context) error {
-		if err := definitions.Delete(ctx, crd); client.IgnoreNotFound(err) != nil {
-			return err
-		}
-		for {
-			err := definitions.Get(ctx, client.ObjectKeyFromObject(crd), &apiextensionsv1.CustomResourceDefinition{})
-			if apierrors.IsNotFound(err) {
-				return nil
-			}
-			if ctx.Err() != nil {
-				return errors.Join(fmt.Errorf("CustomResourceDefinition %s is still there", crd.Name), err)
-			}
-		}
-	}
-	if err := remove(t.Context()); err != nil { // what a killed run left
-		t.Fatal(err)
-	}
-	if err := definitions.Create(t.Context(), crd); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		defer cancel()
-		if err := remove(ctx); err != nil {
-			t.Error(err)
-		}
 	})
 }
 

@@ -84,11 +84,14 @@ func showCommand(dir *string) *cobra.Command {
 
 func hostsCommand(dir *string) *cobra.Command {
 	var namespace string
+	var first int
 	cmd := &cobra.Command{
 		Use:   "hosts",
 		Short: "Print BareMetalHosts of all machines, with the Secrets for their management controllers",
-		Long: `Print a BareMetalHost and a Secret for each machine. Labels say in which failure domain it
-is, in which rack, and what accelerators it has, which Metal3's inspection does not report.`,
+		Long: `Print a BareMetalHost and a Secret for each machine, or for the first ones: a machine can
+be one host only, and tests and benchmarks make hosts of others. Labels say in which failure
+domain it is, in which rack, and what accelerators it has, which Metal3's inspection does not
+report.`,
 		Example: `  go run ./test/machineroom hosts -n metal | kubectl apply -f -`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -96,10 +99,14 @@ is, in which rack, and what accelerators it has, which Metal3's inspection does 
 			if err != nil {
 				return err
 			}
+			if first > 0 {
+				machines = machines[:min(first, len(machines))]
+			}
 			return control.WriteHosts(cmd.OutOrStdout(), namespace, machines)
 		},
 	}
 	cmd.Flags().StringVarP(&namespace, "namespace", "n", "default", "namespace of the hosts")
+	cmd.Flags().IntVar(&first, "first", 0, "only so many machines, from machine-0 on (default: all)")
 	return cmd
 }
 

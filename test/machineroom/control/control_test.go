@@ -3,8 +3,11 @@ package control_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
+	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,7 +22,7 @@ import (
 )
 
 // start serves a room of folders, and returns who talks to it.
-func start(t *testing.T, machines int) (control.Client, *room.Room) {
+func start(t *testing.T, machines int) (control.Client, *room.Room, http.Handler) {
 	t.Helper()
 	dir := t.TempDir()
 	r, err := room.Open(dir, machines, func(_ room.Identity, dir string) (room.Computer, error) { return room.Folder{Dir: dir}, nil })
@@ -40,11 +43,11 @@ func start(t *testing.T, machines int) (control.Client, *room.Room) {
 		_ = server.Close()
 		i.Close()
 	})
-	return control.Client{Dir: dir}, r
+	return control.Client{Dir: dir}, r, i.Handler()
 }
 
 func TestClient(t *testing.T) {
-	c, r := start(t, 2)
+	c, r, _ := start(t, 2)
 	must := func(err error) {
 		t.Helper()
 		if err != nil {
@@ -82,9 +85,38 @@ func TestClient(t *testing.T) {
 	}
 }
 
+// enrol makes a node of a machine, as baremetal-operator does, and returns its id.
+func enrol(t *testing.T, api http.Handler, m control.Machine) string {
+	t.Helper()
+	address, path, _ := strings.Cut(strings.TrimPrefix(m.BMC.Address, "redfish-virtualmedia://"), "/")
+	said := ask(t, api, http.MethodPost, "/v1/nodes", fmt.Sprintf(`{"name": "metal~%s", "driver": "redfish", "boot_interface": "redfish-virtual-media",
+		"driver_info": {"redfish_address": "https://%s", "redfish_system_id": "/%s", "redfish_username": %q, "redfish_password": %q}}`,
+		m.Name, address, path, m.BMC.User, m.BMC.Password))
+	var node struct{ UUID string }
+	if err := json.Unmarshal(said, &node); err != nil {
+		t.Fatal(err)
+	}
+	ask(t, api, http.MethodPut, "/v1/nodes/"+node.UUID+"/states/provision", `{"target": "manage"}`)
+	return node.UUID
+}
+
+// ask sends a request to Ironic's API.
+func ask(t *testing.T, api http.Handler, method, path, body string) []byte {
+	t.Helper()
+	request := httptest.NewRequestWithContext(t.Context(), method, path, strings.NewReader(body))
+	request.Header.Set("X-OpenStack-Ironic-API-Version", "1.89")
+	request.Header.Set("Content-Type", "application/json")
+	answer := httptest.NewRecorder()
+	api.ServeHTTP(answer, request)
+	if answer.Code >= 300 {
+		t.Fatalf("%s %s: %d %s", method, path, answer.Code, answer.Body)
+	}
+	return answer.Body.Bytes()
+}
+
 // Folders come and go, and are no hosts unless somebody makes them so.
 func TestFolders(t *testing.T) {
-	c, r := start(t, 2)
+	c, r, api := start(t, 2)
 	if err := c.SetFolders(t.Context(), 3); err != nil {
 		t.Fatal(err)
 	}
@@ -106,6 +138,17 @@ func TestFolders(t *testing.T) {
 	if err := c.Power(t.Context(), folder.Name, control.PowerOn); err != nil {
 		t.Error(err)
 	}
+	node := "/v1/nodes/" + enrol(t, api, folder)
+	for known := false; !known; { // Ironic learns which machine it is when it logs in
+		if folder, err = c.Get(t.Context(), folder.Name); err != nil {
+			t.Fatal(err)
+		}
+		known = folder.Node != nil && folder.Node.ProvisionState == "manageable"
+	}
+	if err := c.SetFolders(t.Context(), 1); err == nil || !strings.Contains(err.Error(), "1 of the folders to be removed are hosts") {
+		t.Errorf("a host is removed: %v", err)
+	}
+	ask(t, api, http.MethodDelete, node, "")
 	if err := c.SetFolders(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +164,7 @@ func TestFolders(t *testing.T) {
 }
 
 func TestHosts(t *testing.T) {
-	c, _ := start(t, 7)
+	c, _, _ := start(t, 7)
 	machines, err := c.List(t.Context())
 	if err != nil {
 		t.Fatal(err)
