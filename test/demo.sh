@@ -46,7 +46,7 @@ machine_room() {
 	go build -o bin/machineroom ./test/machineroom
 	bin/machineroom up --machines 3 >/dev/null
 	"$KUBECTL" apply -f examples/host-policy.yaml
-	bin/machineroom hosts -n metal | "$KUBECTL" apply -f - >/dev/null
+	bin/machineroom hosts -n metal --first 3 | "$KUBECTL" apply -f - >/dev/null
 }
 
 # machines_join waits for the machines of examples/machines.yaml, and says what they do meanwhile.

@@ -16,8 +16,18 @@ import (
 // goneWithin is how long a removal may take before it is called stuck.
 const goneWithin = 2 * time.Minute
 
+// cleanWithin is how long the removal of everything may take: that of one thing after the other
+// has its own limit. A thousand hosts are given back and removed in a few minutes.
+const cleanWithin = time.Hour
+
 // clean removes everything that this or an earlier bench made and waits until it is gone.
 func (b *bench) clean(ctx context.Context) error {
+	if err := b.removeHandMachine(ctx); err != nil {
+		return err
+	}
+	if err := b.unregister(ctx); err != nil {
+		return err
+	}
 	if err := b.removeTenants(ctx); err != nil {
 		return err
 	}

@@ -11,19 +11,24 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
+	"github.com/teapot-cloud/teapot/controllers"
 	"github.com/teapot-cloud/teapot/test/devcluster/state"
+	"github.com/teapot-cloud/teapot/test/machineroom/control"
+	"github.com/teapot-cloud/teapot/test/machineroom/room"
 )
 
 // bench is a connection to the development cluster and what was found out about it.
 type bench struct {
 	client client.WithWatch
 	dir    state.Dir
+	// room is the machine room, which need not run unless machines are measured.
+	room control.Client
+	// netns is the path of the cluster's network namespace.
+	netns string
 	// version is the Kubernetes version whose images the cluster has.
 	version string
 	// node is the address by which NodePorts are dialled.
@@ -35,7 +40,7 @@ type bench struct {
 // connect finds the development cluster and fails with what to do when it is not there,
 // or Teapot is not in it.
 func connect(ctx context.Context) (*bench, error) {
-	b := &bench{dir: state.FromEnvironment()}
+	b := &bench{dir: state.FromEnvironment(), room: control.Client{Dir: room.FromEnvironment()}}
 	record, err := b.dir.Load()
 	if err != nil {
 		return nil, err
@@ -43,18 +48,14 @@ func connect(ctx context.Context) (*bench, error) {
 	if record == nil || !record.Ready {
 		return nil, errors.New("the development cluster is not up: go run ./test/devcluster up, then make demo")
 	}
-	b.version = record.KubernetesVersion
+	b.version, b.netns = record.KubernetesVersion, record.NetNS
 
 	config, err := clientcmd.BuildConfigFromFlags("", b.dir.Kubeconfig())
 	if err != nil {
 		return nil, fmt.Errorf("reading the development cluster's kubeconfig: %w", err)
 	}
 	config.QPS = -1 // a client that throttles itself would measure itself
-	scheme := runtime.NewScheme()
-	if err := errors.Join(clientgoscheme.AddToScheme(scheme), teapotv1.AddToScheme(scheme)); err != nil {
-		return nil, err
-	}
-	if b.client, err = client.NewWithWatch(config, client.Options{Scheme: scheme}); err != nil {
+	if b.client, err = client.NewWithWatch(config, client.Options{Scheme: controllers.Scheme()}); err != nil {
 		return nil, fmt.Errorf("connecting to the development cluster (go run ./test/devcluster status): %w", err)
 	}
 

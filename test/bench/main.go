@@ -38,9 +38,9 @@ func main() {
 
 // options are the command's flags.
 type options struct {
-	n, crowds, tenants int
-	out                string
-	only               []string
+	n, crowds, tenants, hosts int
+	out                       string
+	only                      []string
 }
 
 func parseFlags(args []string) (options, error) {
@@ -50,13 +50,14 @@ func parseFlags(args []string) (options, error) {
 	flags.IntVar(&o.n, "n", 5, "how often each figure is taken")
 	flags.IntVar(&o.crowds, "crowds", 3, "how often ten_at_once and the figures of a sandbox are taken, since they take long")
 	flags.IntVar(&o.tenants, "tenants", 1000, "how many control planes the figures of a thousand are of")
+	flags.IntVar(&o.hosts, "hosts", 1000, "how many hosts and claims the figures of claims are of")
 	flags.StringVar(&o.out, "out", "", "file to write the figures to, as JSON")
 	flags.StringVar(&only, "only", "", "figures to take, separated by commas (default: "+strings.Join(names(), ",")+")")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
-	if flags.NArg() > 0 || o.n < 1 || o.crowds < 1 || o.tenants < 1 {
-		return o, errors.New("takes no arguments, and -n, -crowds and -tenants must be at least 1")
+	if flags.NArg() > 0 || o.n < 1 || o.crowds < 1 || o.tenants < 1 || o.hosts < 1 {
+		return o, errors.New("takes no arguments, and -n, -crowds, -tenants and -hosts must be at least 1")
 	}
 	o.only = names()
 	if only != "" {
@@ -94,7 +95,7 @@ func run(ctx context.Context, args []string) (err error) {
 	}
 	defer func() {
 		// Also when interrupted: what was made is removed all the same.
-		cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Minute)
+		cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanWithin)
 		defer cancel()
 		err = errors.Join(err, b.clean(cleanup))
 	}()
@@ -119,6 +120,9 @@ func run(ctx context.Context, args []string) (err error) {
 		{[]string{neighbourRequest}, b.measureNeighbours},
 		{thousandFigures, b.measureThousand},
 		{[]string{sandboxReadyRequest, sandboxMemory}, b.measureSandbox},
+		{[]string{powerOnToReady}, b.measurePowerOn},
+		{[]string{claimsProvisioned, claimsWrites, claimsSteadyWrites}, b.measureClaims},
+		{[]string{selectHosts}, b.measureChoice},
 	} {
 		if !o.wants(each.names...) {
 			continue

@@ -29,6 +29,16 @@ const (
 	// The floor of these two is a TenantControlPlane without a sandbox.
 	sandboxReadyRequest = "sandbox_ready_request"
 	sandboxMemory       = "sandbox_memory_mib"
+	// From a machine's power to its Node being Ready; the floor is a machine with hand-written user
+	// data.
+	powerOnToReady = "power_on_to_ready"
+	// As many claims as hosts at once, until all are Provisioned, what Teapot's manager writes for
+	// each, and what it writes once nothing happens any more.
+	claimsProvisioned  = "claims_1000"
+	claimsWrites       = "claims_1000_writes_per_claim"
+	claimsSteadyWrites = "claims_steady_writes_per_minute"
+	// One choice of a host among many.
+	selectHosts = "select_10000_hosts_ms"
 )
 
 // Result is one figure as it is written to the JSON file.
@@ -109,6 +119,11 @@ var figures = []struct {
 	{thousand.RestartRequests, nil},
 	{sandboxReadyRequest, nil},
 	{sandboxMemory, nil},
+	{powerOnToReady, new(ratioUpTo(1.1))},
+	{claimsProvisioned, nil},
+	{claimsWrites, nil},
+	{claimsSteadyWrites, upTo(0)},
+	{selectHosts, &aim{"< 10 ms", func(r Result) bool { return r.Value < 10 }}},
 }
 
 func names() []string {

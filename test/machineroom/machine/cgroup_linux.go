@@ -163,6 +163,19 @@ func (c cgroup) processes() []int {
 	return slices.Compact(pids)
 }
 
+// thaw lets what is frozen go on: with v1 a frozen process does not end, not even by SIGKILL. runc
+// freezes a container while it changes its limits, and the power may be cut in that moment.
+func (c cgroup) thaw() {
+	for _, root := range c.dirs() {
+		_ = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+			if err == nil && d.Name() == "freezer.state" {
+				_ = os.WriteFile(path, []byte("THAWED"), 0o644) // it may have gone away meanwhile
+			}
+			return nil
+		})
+	}
+}
+
 // remove removes the group and what was made below it. It fails while a process is in it.
 func (c cgroup) remove() error {
 	var failed error

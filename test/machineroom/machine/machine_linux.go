@@ -122,7 +122,7 @@ func (m *Machine) PowerOff(ctx context.Context, hard bool) error {
 		}
 	}
 	if supply.Alive() {
-		if err := supply.kill(); err != nil {
+		if err := supply.kill(cgroup{m.ID()}.thaw); err != nil {
 			return fmt.Errorf("cutting the power of %s: %w", m.Name, err)
 		}
 	}
@@ -176,6 +176,7 @@ func (c Config) sweep() error {
 		for _, pid := range group.processes() {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
 		}
+		group.thaw()
 		last = group.remove()
 		return last == nil
 	})

@@ -90,8 +90,9 @@ func (s supply) askInit() error {
 	return ignoreGone(unix.Kill(s.Init.PID, poweroffSignal))
 }
 
-// kill ends the supply and with it, by the signal at a parent's death, the machine.
-func (s supply) kill() error {
+// kill ends the supply and with it, by the signal at a parent's death, the machine. An init is
+// gone only when the last process of its machine is: thaw lets those end that are frozen.
+func (s supply) kill(thaw func()) error {
 	for _, p := range []*proc.Process{s.Process, s.Init} {
 		if p.Alive() {
 			if err := ignoreGone(unix.Kill(p.PID, unix.SIGKILL)); err != nil {
@@ -101,7 +102,13 @@ func (s supply) kill() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	return until(ctx, func() bool { return !s.Alive() })
+	return until(ctx, func() bool {
+		if !s.Alive() {
+			return true
+		}
+		thaw()
+		return false
+	})
 }
 
 func ignoreGone(err error) error {
