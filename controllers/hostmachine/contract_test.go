@@ -93,12 +93,12 @@ func TestNothingIsWrittenWhileNothingChanges(t *testing.T) {
 	quiet := func(at string) {
 		t.Helper()
 		h.settle(t)
-		before := len(h.writes)
+		before := len(h.Asked)
 		for range 3 {
 			_, err := h.once(t.Context())
 			must(t, err)
 		}
-		if written := h.writes[before:]; len(written) > 0 {
+		if written := h.Asked[before:]; len(written) > 0 {
 			t.Errorf("%s: written is %q", at, written)
 		}
 	}
@@ -121,8 +121,8 @@ func TestProviderIDComesFirst(t *testing.T) {
 	p := byHand(t).begun(t)
 	h := newHand(t, p, clock.RealClock{}, "", 0)
 	h.settle(t)
-	if want := []string{"patch HostMachine", "apply Secret", "create MachineClaim", "patch status of HostMachine"}; !slices.Equal(h.writes, want) {
-		t.Errorf("written is %q, want %q", h.writes, want)
+	if want := []string{"patch HostMachine", "apply Secret", "create MachineClaim", "patch status of HostMachine"}; !slices.Equal(h.Kinds, want) {
+		t.Errorf("written is %q, want %q", h.Kinds, want)
 	}
 	if !slices.Contains(p.read(t).Finalizers, teapotv1.HostMachineFinalizer) || p.hm.Spec.ProviderID != "teapot://"+p.hm.Namespace+"-1" || h.ids != 1 {
 		t.Errorf("finalizers are %v, the id is %q after %d", p.hm.Finalizers, p.hm.Spec.ProviderID, h.ids)

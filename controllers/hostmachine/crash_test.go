@@ -14,12 +14,13 @@ import (
 	"k8s.io/utils/ptr"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
+	"github.com/teapot-cloud/teapot/test/faults"
 )
 
 // TestACrashAtAnyWriteChangesNothingInTheEnd fails each write of a manager, loses its answer, or
 // ends the manager at it, from a machine's first write to its last.
 func TestACrashAtAnyWriteChangesNothingInTheEnd(t *testing.T) {
-	for _, what := range []fault{fails, lost, ends} {
+	for _, what := range []faults.Fault{faults.Fails, faults.Lost, faults.Ends} {
 		t.Run(string(what), func(t *testing.T) {
 			t.Parallel()
 			// Until a life needs fewer writes: that one was not hit.
@@ -37,7 +38,7 @@ func TestACrashAtAnyWriteChangesNothingInTheEnd(t *testing.T) {
 }
 
 // live goes through a machine's life, with a fault at one write, and says whether it came to that.
-func live(t *testing.T, what fault, at int) bool {
+func live(t *testing.T, what faults.Fault, at int) bool {
 	t.Helper()
 	p := byHand(t).begun(t)
 	faulty := newHand(t, p, clock.RealClock{}, what, at)
@@ -47,7 +48,7 @@ func live(t *testing.T, what fault, at int) bool {
 		t.Helper()
 		for range 20 {
 			h.settle(t)
-			if h.ended {
+			if h.Ended {
 				h = newHand(t, p, clock.RealClock{}, "", 0)
 				h.ids = faulty.ids
 				continue
@@ -56,7 +57,7 @@ func live(t *testing.T, what fault, at int) bool {
 				return
 			}
 		}
-		t.Fatalf("the manager %s at write %d of %q, and then %s did not come: %v", what, at, faulty.writes, name, done())
+		t.Fatalf("the manager %s at write %d of %q, and then %s did not come: %v", what, at, faulty.Asked, name, done())
 	}
 	claim := &teapotv1.MachineClaim{}
 	step("the claim", func() error {
@@ -93,7 +94,7 @@ func live(t *testing.T, what fault, at int) bool {
 	if err := direct.Get(t.Context(), p.key(), claim); !apierrors.IsNotFound(err) {
 		t.Errorf("the manager %s at write %d: another claim was made (%v)", what, at, err)
 	}
-	return len(faulty.writes) >= at
+	return len(faulty.Asked) >= at
 }
 
 // told checks that what the machine is told is what Cluster API looks for.

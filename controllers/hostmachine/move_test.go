@@ -94,9 +94,9 @@ func TestMove(t *testing.T) {
 	h.settle(t)
 
 	p.pause(t, false)
-	before := len(h.writes)
+	before := len(h.Kinds)
 	h.settle(t)
-	for _, write := range h.writes[before:] {
+	for _, write := range h.Kinds[before:] {
 		if write != "patch status of HostMachine" {
 			t.Errorf("after a move is written: %s", write)
 		}

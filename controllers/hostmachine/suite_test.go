@@ -4,11 +4,8 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -28,7 +25,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
@@ -69,7 +65,9 @@ func run(m *testing.M) int {
 			panic(err)
 		}
 	}()
-	if err := installCRDs(); err != nil {
+	err = apiserver.InstallUpstream(config,
+		apiserver.ClusterAPICRDs, apiserver.KubeadmBootstrapCRDs, apiserver.BareMetalHostCRD, apiserver.HostDeployPolicyCRD)
+	if err != nil {
 		panic(err)
 	}
 	scheme = controllers.Scheme()
@@ -93,38 +91,6 @@ func run(m *testing.M) int {
 		}
 	}()
 	return m.Run()
-}
-
-// installCRDs installs those of the modules that the code is built against, and of the
-// baremetal-operator that the development cluster runs.
-func installCRDs() error {
-	clusterAPI, err := moduleFolder("", "sigs.k8s.io/cluster-api")
-	if err != nil {
-		return err
-	}
-	metal3, err := moduleFolder("../../test/devcluster/upstream/baremetal-operator-v0.13.2", "github.com/metal3-io/baremetal-operator")
-	if err != nil {
-		return err
-	}
-	_, err = envtest.InstallCRDs(config, envtest.CRDInstallOptions{ErrorIfPathMissing: true, Paths: []string{
-		filepath.Join(clusterAPI, "core/config/crd/bases"), filepath.Join(clusterAPI, "bootstrap/kubeadm/config/crd/bases"),
-		filepath.Join(metal3, "config/base/crds/bases"),
-	}})
-	return err
-}
-
-// moduleFolder finds a module of the go.mod of a folder, and fetches it if need be.
-func moduleFolder(in, module string) (folder string, err error) {
-	for _, args := range [][]string{{"mod", "download", module}, {"list", "-m", "-f", "{{.Dir}}", module}} {
-		command := exec.Command("go", args...)
-		command.Dir = in
-		output, err := command.Output()
-		if err != nil {
-			return "", fmt.Errorf("%s: %w", command, err)
-		}
-		folder = strings.TrimSpace(string(output))
-	}
-	return folder, nil
 }
 
 func newManager() (ctrl.Manager, error) {

@@ -224,8 +224,8 @@ func TestPaused(t *testing.T) {
 			set(t, p, true)
 			h.settle(t)
 			must(t, say(p.read(t).Status.Conditions, teapotv1.PausedCondition, metav1.ConditionTrue, teapotv1.ReasonClusterPaused))
-			if want := []string{"patch status of HostMachine"}; !slices.Equal(h.writes, want) {
-				t.Errorf("written while paused is %q, want %q", h.writes, want)
+			if want := []string{"patch status of HostMachine"}; !slices.Equal(h.Kinds, want) {
+				t.Errorf("written while paused is %q, want %q", h.Kinds, want)
 			}
 			set(t, p, false)
 			h.settle(t)

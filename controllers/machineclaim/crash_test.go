@@ -13,6 +13,7 @@ import (
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
 	"github.com/teapot-cloud/teapot/controllers/machineclaim/claimtest"
+	"github.com/teapot-cloud/teapot/test/faults"
 	"github.com/teapot-cloud/teapot/workers/host"
 )
 
@@ -73,7 +74,7 @@ func TestACrashAtAnyWriteChangesNothingInTheEnd(t *testing.T) {
 			if s.upTo > 0 {
 				last = s.upTo
 			}
-			for _, what := range []fault{fails, lost, ends} {
+			for _, what := range []faults.Fault{faults.Fails, faults.Lost, faults.Ends} {
 				t.Run(string(what), func(t *testing.T) {
 					t.Parallel()
 					for at := max(1, s.from); at <= last; at++ {
@@ -89,7 +90,7 @@ func TestACrashAtAnyWriteChangesNothingInTheEnd(t *testing.T) {
 }
 
 // run lives one scenario, with a fault at a write, and returns how it ends.
-func (s scenario) run(t *testing.T, what fault, at int) (state map[string]string, writes []string) {
+func (s scenario) run(t *testing.T, what faults.Fault, at int) (state map[string]string, writes []string) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -102,13 +103,13 @@ func (s scenario) run(t *testing.T, what fault, at int) (state map[string]string
 	if s.before != nil {
 		s.before(ctx, t, h)
 	}
-	h.writes, h.fault, h.at = nil, what, at
+	h.Writes = faults.Writes{Fault: what, At: at}
 	s.ask(ctx, t, h)
 	h.settle(ctx, t)
 	if violations, _, err := judge.Verdict(); err != nil || len(violations) > 0 {
-		t.Errorf("the manager %s at write %d of %q: %v %v", what, at, h.writes, violations, err)
+		t.Errorf("the manager %s at write %d of %q: %v %v", what, at, h.Asked, violations, err)
 	}
-	return h.snapshot(ctx, t), h.writes
+	return h.snapshot(ctx, t), h.Asked
 }
 
 // snapshot is all that a scenario ends with, without what differs from run to run.

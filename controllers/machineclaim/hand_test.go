@@ -4,40 +4,25 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	testingclock "k8s.io/utils/clock/testing"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
 	"github.com/teapot-cloud/teapot/controllers/machineclaim"
 	"github.com/teapot-cloud/teapot/controllers/machineclaim/claimtest"
+	"github.com/teapot-cloud/teapot/test/faults"
 	"github.com/teapot-cloud/teapot/workers/host"
-)
-
-// fault is what happens at a write of the manager.
-type fault string
-
-const (
-	// fails: the write is refused once, and the manager goes on.
-	fails fault = "fails"
-	// lost: the write is done and its answer lost, and the manager goes on.
-	lost fault = "answer lost"
-	// ends: the write and all after it are not done; another manager takes over.
-	ends fault = "ends"
 )
 
 // hand is a room of hosts and a manager whose reconciles the test asks for. Its client reads from
@@ -48,12 +33,7 @@ type hand struct {
 	clock     *testingclock.FakeClock
 	recorder  *events.FakeRecorder
 	operator  *claimtest.Operator
-
-	mu     sync.Mutex
-	writes []string // as they were asked for
-	at     int
-	fault  fault
-	ended  bool
+	faults.Writes
 }
 
 func newHand(t testing.TB, namespace string) *hand {
@@ -74,58 +54,36 @@ func (h *hand) begin() {
 }
 
 func (h *hand) intercept() interceptor.Funcs {
-	named := func(verb string, object runtime.Object) string {
-		gvk, _ := apiutil.GVKForObject(object, direct.Scheme())
-		if accessor, err := meta.Accessor(object); err == nil {
-			return verb + " " + gvk.Kind + " " + accessor.GetName()
+	funcs := h.Funcs()
+	funcs.Get = func(ctx context.Context, c client.WithWatch, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+		if err := c.Get(ctx, key, object, options...); err != nil {
+			return err
 		}
-		return verb + " " + gvk.Kind
+		switch o := object.(type) {
+		case *host.Object:
+			trim(o)
+		case *corev1.Secret:
+			if o.Labels[teapotv1.ManagedByLabel] != teapotv1.ManagedByTeapot {
+				return apierrors.NewNotFound(schema.GroupResource{}, key.Name)
+			}
+			o.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret")) // a cache does so, a client does not
+			o.ManagedFields = nil
+		}
+		return nil
 	}
-	return interceptor.Funcs{
-		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
-			if err := c.Get(ctx, key, object, options...); err != nil {
-				return err
+	funcs.List = func(ctx context.Context, c client.WithWatch, list client.ObjectList, options ...client.ListOption) error {
+		options = append(options, client.InNamespace(h.namespace))
+		if err := c.List(ctx, list, options...); err != nil {
+			return err
+		}
+		if hosts, ok := list.(*host.List); ok {
+			for i := range hosts.Items {
+				trim(&hosts.Items[i])
 			}
-			switch o := object.(type) {
-			case *host.Object:
-				trim(o)
-			case *corev1.Secret:
-				if o.Labels[teapotv1.ManagedByLabel] != teapotv1.ManagedByTeapot {
-					return apierrors.NewNotFound(schema.GroupResource{}, key.Name)
-				}
-				o.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret")) // a cache does so, a client does not
-				o.ManagedFields = nil
-			}
-			return nil
-		},
-		List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, options ...client.ListOption) error {
-			options = append(options, client.InNamespace(h.namespace))
-			if err := c.List(ctx, list, options...); err != nil {
-				return err
-			}
-			if hosts, ok := list.(*host.List); ok {
-				for i := range hosts.Items {
-					trim(&hosts.Items[i])
-				}
-			}
-			return nil
-		},
-		Create: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.CreateOption) error {
-			return h.write(named("create", object), func() error { return c.Create(ctx, object, options...) })
-		},
-		Delete: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.DeleteOption) error {
-			return h.write(named("delete", object), func() error { return c.Delete(ctx, object, options...) })
-		},
-		Patch: func(ctx context.Context, c client.WithWatch, object client.Object, patch client.Patch, options ...client.PatchOption) error {
-			return h.write(named("patch", object), func() error { return c.Patch(ctx, object, patch, options...) })
-		},
-		Apply: func(ctx context.Context, c client.WithWatch, object runtime.ApplyConfiguration, options ...client.ApplyOption) error {
-			return h.write("apply Secret", func() error { return c.Apply(ctx, object, options...) })
-		},
-		SubResourcePatch: func(ctx context.Context, c client.Client, sub string, object client.Object, patch client.Patch, options ...client.SubResourcePatchOption) error {
-			return h.write(named("patch "+sub+" of", object), func() error { return c.SubResource(sub).Patch(ctx, object, patch, options...) })
-		},
+		}
+		return nil
 	}
+	return funcs
 }
 
 // hosts are all hosts as the watch of a manager's cache would have seen them.
@@ -150,44 +108,25 @@ func trim(o *host.Object) {
 	*o = *kept.(*host.Object)
 }
 
-func (h *hand) write(what string, do func() error) error {
-	h.mu.Lock()
-	h.writes = append(h.writes, what)
-	n := len(h.writes)
-	hit := h.at > 0 && (n == h.at || n > h.at && h.fault == ends && h.ended)
-	if hit && h.fault == ends {
-		h.ended = true
-	}
-	h.mu.Unlock()
-	switch {
-	case !hit:
-		return do()
-	case h.fault == lost:
-		return errors.Join(do(), fmt.Errorf("the answer to write %d (%s) is lost", n, what))
-	default:
-		return fmt.Errorf("write %d (%s) is not done", n, what)
-	}
-}
-
 // settle reconciles the claims and plays the operator until nothing changes any more. Failures of
 // reconciles are for their own retries to mend.
 func (h *hand) settle(ctx context.Context, t testing.TB) {
 	t.Helper()
 	var failure error
 	for range 100 {
-		before := len(h.writes)
+		before := len(h.Asked)
 		failure = h.round(ctx, t)
-		if h.ended {
-			h.ended, h.at = false, 0
+		if h.Ended {
+			h.Ended, h.At = false, 0
 			h.begin()
 			continue
 		}
 		played := h.play(ctx, t)
-		if failure == nil && !played && len(h.writes) == before {
+		if failure == nil && !played && len(h.Asked) == before {
 			return
 		}
 	}
-	t.Fatalf("it does not settle: after %q: %v", h.writes, failure)
+	t.Fatalf("it does not settle: after %q: %v", h.Asked, failure)
 }
 
 // round reconciles each claim once.
@@ -201,7 +140,7 @@ func (h *hand) round(ctx context.Context, t testing.TB) error {
 	for i := range claims.Items {
 		_, err := h.Reconcile(ctx, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(&claims.Items[i])})
 		failures = errors.Join(failures, err)
-		if h.ended {
+		if h.Ended {
 			break
 		}
 	}

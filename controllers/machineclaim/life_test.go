@@ -84,17 +84,17 @@ func TestLife(t *testing.T) {
 			t.Errorf("%s is %+v, want %s", kind, got, want)
 		}
 	}
-	t.Logf("it took %d writes: %q", len(h.writes), h.writes)
-	if len(h.writes) > 7 {
-		t.Errorf("it took %d writes, want 7 at most: annotation, consumerRef, Secret, image, three of status", len(h.writes))
+	t.Logf("it took %d writes: %q", len(h.Asked), h.Asked)
+	if len(h.Asked) > 7 {
+		t.Errorf("it took %d writes, want 7 at most: annotation, consumerRef, Secret, image, three of status", len(h.Asked))
 	}
 
-	h.writes = nil
+	h.Asked = nil
 	h.settle(ctx, t)
 	h.clock.Step(claim.ReleasePatience / 2)
 	h.settle(ctx, t)
-	if len(h.writes) > 0 {
-		t.Errorf("at rest it writes %q", h.writes)
+	if len(h.Asked) > 0 {
+		t.Errorf("at rest it writes %q", h.Asked)
 	}
 
 	h.delete(ctx, t, c)

@@ -234,11 +234,11 @@ func TestTroubles(t *testing.T) {
 		if err := direct.Status().Patch(ctx, c, client.MergeFrom(before)); err != nil {
 			t.Fatal(err)
 		}
-		h.writes = nil
+		h.Asked = nil
 		h.settle(ctx, t)
 		h.expect(ctx, t, "worker-0", teapotv1.ClaimProvisioned, teapotv1.ReasonReady)
-		if len(h.writes) != 1 {
-			t.Errorf("it takes more than a write of the status: %q", h.writes)
+		if len(h.Asked) != 1 {
+			t.Errorf("it takes more than a write of the status: %q", h.Asked)
 		}
 	})
 }

@@ -47,7 +47,7 @@ func run(m *testing.M) int {
 			panic(err)
 		}
 	}()
-	if err := claimtest.InstallCRDs(context.Background(), config, "../.."); err != nil {
+	if err := claimtest.InstallCRDs(config); err != nil {
 		panic(err)
 	}
 	if direct, err = client.NewWithWatch(config, client.Options{Scheme: claimtest.Scheme()}); err != nil {

@@ -2,8 +2,6 @@ package tenantcontrolplane_test
 
 import (
 	"fmt"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -15,24 +13,11 @@ import (
 	"k8s.io/utils/ptr"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
 	"github.com/teapot-cloud/teapot/controlplane"
+	"github.com/teapot-cloud/teapot/test/apiserver"
 )
-
-// installClusterAPI installs the CRD of Cluster, of the module that the code is built against.
-func installClusterAPI(t *testing.T) {
-	t.Helper()
-	directory, err := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/cluster-api").Output()
-	if err != nil {
-		t.Fatalf("finding Cluster API's module: %v", err)
-	}
-	crd := filepath.Join(strings.TrimSpace(string(directory)), "core", "config", "crd", "bases", "cluster.x-k8s.io_clusters.yaml")
-	if _, err := envtest.InstallCRDs(config, envtest.CRDInstallOptions{Paths: []string{crd}, ErrorIfPathMissing: true}); err != nil {
-		t.Fatal(err)
-	}
-}
 
 // ownedBy lets a Cluster own the control plane, as Cluster API does.
 func ownedBy(cluster string, uid types.UID) func(*teapotv1.TenantControlPlane) {
@@ -89,7 +74,9 @@ func TestClusterAPI(t *testing.T) {
 		quiet(t, tcp)
 	})
 
-	installClusterAPI(t)
+	if err := apiserver.InstallUpstream(config, apiserver.ClusterCRD); err != nil {
+		t.Fatal(err)
+	}
 
 	t.Run("a control plane of a paused Cluster is not begun", func(t *testing.T) {
 		namespace := tenantNamespace(t)

@@ -15,6 +15,7 @@ import (
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
 	"github.com/teapot-cloud/teapot/controlplane"
+	"github.com/teapot-cloud/teapot/test/faults"
 )
 
 // life is a control plane in one of the scenarios: what was there before, what is asked for,
@@ -131,7 +132,7 @@ func TestACrashAtAnyWriteChangesNothingInTheEnd(t *testing.T) {
 				return
 			}
 			t.Logf("undisturbed it takes %d writes", want.writes)
-			for _, what := range []fault{fails, lost, ends} {
+			for _, what := range []faults.Fault{faults.Fails, faults.Lost, faults.Ends} {
 				t.Run(string(what), func(t *testing.T) {
 					t.Parallel()
 					// Until a run needs fewer writes: that one was not hit.
@@ -151,7 +152,7 @@ func TestACrashAtAnyWriteChangesNothingInTheEnd(t *testing.T) {
 }
 
 // run lives one life, with a fault at a write.
-func (l life) run(t *testing.T, what fault, at int) outcome {
+func (l life) run(t *testing.T, what faults.Fault, at int) outcome {
 	t.Helper()
 	ctx := t.Context()
 	tcp := byHand(tenantNamespace(t))
@@ -162,7 +163,7 @@ func (l life) run(t *testing.T, what fault, at int) outcome {
 	h := newHand(t, key(tcp), clock.RealClock{}, what, at)
 	last := h.settle(ctx, t, l.done(ctx, key(tcp)))
 	if last == nil {
-		t.Fatalf("the manager %s at write %d of %q and never got there", what, at, h.writes)
+		t.Fatalf("the manager %s at write %d of %q and never got there", what, at, h.Asked)
 	}
 	last.Tenants.Close(key(tcp))
 	stopTenant(key(tcp))
@@ -170,13 +171,13 @@ func (l life) run(t *testing.T, what fault, at int) outcome {
 		t.Error(err)
 	}
 
-	result := outcome{state: snapshot(ctx, t, key(tcp)), writes: h.written(), hit: at > 0 && h.written() >= at}
+	result := outcome{state: snapshot(ctx, t, key(tcp)), writes: len(h.Asked), hit: at > 0 && len(h.Asked) >= at}
 	if result.hit {
-		result.what = h.writes[at-1]
+		result.what = h.Asked[at-1]
 	}
-	done := h.done
+	done := h.Done
 	if last != h {
-		done = slices.Concat(h.done, last.done)
+		done = slices.Concat(h.Done, last.Done)
 	}
 	made, allowed := 0, 1
 	for _, write := range done {

@@ -18,6 +18,7 @@ import (
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
 	"github.com/teapot-cloud/teapot/controlplane"
+	"github.com/teapot-cloud/teapot/test/faults"
 )
 
 // contextOf is for cleaning up, too, when the test's own context is over.
@@ -32,7 +33,7 @@ func TestDeletionFromEveryState(t *testing.T) {
 	}{
 		"not looked at yet": {},
 		"with a finalizer and nothing else": {reach: func(t *testing.T, h *hand, _ *teapotv1.TenantControlPlane) {
-			h.at, h.fault = 2, ends
+			h.At, h.Fault = 2, faults.Ends
 			_, _ = h.once(t.Context())
 		}},
 		"waiting for a load balancer": {

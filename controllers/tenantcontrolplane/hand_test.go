@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"sync"
 	"testing"
 	"time"
 
@@ -14,7 +13,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
@@ -30,21 +28,10 @@ import (
 	"github.com/teapot-cloud/teapot/controllers/tenant"
 	"github.com/teapot-cloud/teapot/controllers/tenantcontrolplane"
 	"github.com/teapot-cloud/teapot/controlplane"
+	"github.com/teapot-cloud/teapot/test/faults"
 )
 
 var discard = log.New(io.Discard, "", 0)
-
-// fault is what happens at a write of the manager.
-type fault string
-
-const (
-	// fails: the write is refused once, and the manager goes on.
-	fails fault = "fails"
-	// lost: the write is done and its answer lost, and the manager goes on.
-	lost fault = "answer lost"
-	// ends: the write and all after it are not done; another manager takes over.
-	ends fault = "ends"
-)
 
 // byHandLabel marks control planes that a test reconciles by hand: the manager of the package
 // leaves them alone.
@@ -56,23 +43,17 @@ type hand struct {
 	tenantcontrolplane.Reconciler
 	owner    types.NamespacedName
 	recorder *events.FakeRecorder
-
-	mu     sync.Mutex
-	writes []string // as they were asked for
-	done   []string // as the API server took them
-	at     int
-	fault  fault
-	ended  bool
+	faults.Writes
 }
 
 // newHand makes one that suffers a fault at a write; 0 means never.
-func newHand(t testing.TB, owner types.NamespacedName, c clock.PassiveClock, what fault, at int) *hand {
+func newHand(t testing.TB, owner types.NamespacedName, c clock.PassiveClock, what faults.Fault, at int) *hand {
 	t.Helper()
 	live, err := client.NewWithWatch(config, client.Options{Scheme: controllers.Scheme(), Mapper: direct.RESTMapper()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &hand{owner: owner, recorder: events.NewFakeRecorder(1000), at: at, fault: what}
+	h := &hand{owner: owner, recorder: events.NewFakeRecorder(1000), Writes: faults.Writes{At: at, Fault: what}}
 	h.Reconciler = tenantcontrolplane.Reconciler{
 		Client: interceptor.NewClient(live, h.intercept()), Live: live,
 		Tenants: tenant.NewRegistry(clock.RealClock{}), Recorder: h.recorder, Clock: c,
@@ -83,59 +64,23 @@ func newHand(t testing.TB, owner types.NamespacedName, c clock.PassiveClock, wha
 }
 
 func (h *hand) intercept() interceptor.Funcs {
-	named := func(verb string, object runtime.Object) string {
-		gvk, _ := apiutil.GVKForObject(object, h.Client.Scheme())
-		accessor, err := meta.Accessor(object)
-		if err != nil {
-			return verb + " " + gvk.Kind
-		}
-		return verb + " " + gvk.Kind + " " + accessor.GetName()
-	}
-	return interceptor.Funcs{
-		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
-			if err := c.Get(ctx, key, object, options...); err != nil {
-				return err
-			}
-			if !cached(object) {
-				return apierrors.NewNotFound(schema.GroupResource{}, key.Name)
-			}
-			gvk, err := apiutil.GVKForObject(object, c.Scheme())
-			if err != nil {
-				return err
-			}
-			object.GetObjectKind().SetGroupVersionKind(gvk) // a cache does so, a client does not
-			_, err = apply.Transform(object)
+	funcs := h.Funcs()
+	funcs.Get = func(ctx context.Context, c client.WithWatch, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+		if err := c.Get(ctx, key, object, options...); err != nil {
 			return err
-		},
-		Create: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.CreateOption) error {
-			return h.write(named("create", object), func() error { return c.Create(ctx, object, options...) })
-		},
-		Delete: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.DeleteOption) error {
-			return h.write(named("delete", object), func() error { return c.Delete(ctx, object, options...) })
-		},
-		DeleteAllOf: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.DeleteAllOfOption) error {
-			return h.write(named("delete all", object), func() error { return c.DeleteAllOf(ctx, object, options...) })
-		},
-		Update: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.UpdateOption) error {
-			return h.write(named("update", object), func() error { return c.Update(ctx, object, options...) })
-		},
-		Patch: func(ctx context.Context, c client.WithWatch, object client.Object, patch client.Patch, options ...client.PatchOption) error {
-			return h.write(named("patch", object), func() error { return c.Patch(ctx, object, patch, options...) })
-		},
-		Apply: func(ctx context.Context, c client.WithWatch, object runtime.ApplyConfiguration, options ...client.ApplyOption) error {
-			name := "apply"
-			if described, ok := object.(interface {
-				GetKind() string
-				GetName() string
-			}); ok {
-				name += " " + described.GetKind() + " " + described.GetName()
-			}
-			return h.write(name, func() error { return c.Apply(ctx, object, options...) })
-		},
-		SubResourcePatch: func(ctx context.Context, c client.Client, sub string, object client.Object, patch client.Patch, options ...client.SubResourcePatchOption) error {
-			return h.write(named("patch "+sub+" of", object), func() error { return c.SubResource(sub).Patch(ctx, object, patch, options...) })
-		},
+		}
+		if !cached(object) {
+			return apierrors.NewNotFound(schema.GroupResource{}, key.Name)
+		}
+		gvk, err := apiutil.GVKForObject(object, c.Scheme())
+		if err != nil {
+			return err
+		}
+		object.GetObjectKind().SetGroupVersionKind(gvk) // a cache does so, a client does not
+		_, err = apply.Transform(object)
+		return err
 	}
+	return funcs
 }
 
 // cached says whether the manager's cache would hold an object.
@@ -146,40 +91,6 @@ func cached(object client.Object) bool {
 		}
 	}
 	return true
-}
-
-func (h *hand) write(what string, do func() error) error {
-	h.mu.Lock()
-	h.writes = append(h.writes, what)
-	n, hit := len(h.writes), false
-	carryOut := func() error {
-		err := do()
-		if err == nil {
-			h.mu.Lock()
-			h.done = append(h.done, what)
-			h.mu.Unlock()
-		}
-		return err
-	}
-	if h.at > 0 && n >= h.at {
-		hit = n == h.at || h.fault == ends
-		h.ended = h.fault == ends
-	}
-	h.mu.Unlock()
-	switch {
-	case !hit:
-		return carryOut()
-	case h.fault == lost:
-		return errors.Join(carryOut(), fmt.Errorf("the answer to write %d (%s) is lost", n, what))
-	default:
-		return fmt.Errorf("write %d (%s) is not done", n, what)
-	}
-}
-
-func (h *hand) written() int {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return len(h.writes)
 }
 
 // byHand is a control plane that no manager but the test's own looks at.
@@ -214,9 +125,9 @@ func (h *hand) settle(ctx context.Context, t testing.TB, done func() error) *han
 	deadline := time.Now().Add(60 * time.Second)
 	var problem error
 	for time.Now().Before(deadline) {
-		before := h.written()
+		before := len(h.Asked)
 		_, err := h.once(ctx)
-		if h.ended {
+		if h.Ended {
 			h.Tenants.Close(h.owner)
 			h = newHand(t, h.owner, h.Clock, "", 0)
 			continue
@@ -227,7 +138,7 @@ func (h *hand) settle(ctx context.Context, t testing.TB, done func() error) *han
 		if problem = errors.Join(err, podsErr, namespacesErr, servingErr); problem != nil {
 			continue
 		}
-		if pods || namespaces || serving || h.written() != before {
+		if pods || namespaces || serving || len(h.Asked) != before {
 			continue
 		}
 		if problem = done(); problem == nil {
@@ -238,7 +149,7 @@ func (h *hand) settle(ctx context.Context, t testing.TB, done func() error) *han
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
-	t.Errorf("after %d writes: %v", h.written(), problem)
+	t.Errorf("after %d writes: %v", len(h.Asked), problem)
 	return nil
 }
 

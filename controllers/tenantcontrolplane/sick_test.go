@@ -19,6 +19,7 @@ import (
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
 	"github.com/teapot-cloud/teapot/controlplane"
+	"github.com/teapot-cloud/teapot/test/faults"
 )
 
 // TestWhatOnlyShowsLaterIsSaidInWords: what the schema cannot know, by the condition that is
@@ -134,11 +135,11 @@ func TestWhatOnlyShowsLaterIsSaidInWords(t *testing.T) {
 			if strings.Count(told, "Warning "+test.reason) != 1 || !strings.Contains(told, test.words[0]) {
 				t.Errorf("want one event of reason %s that says %q, told is: %s", test.reason, test.words[0], told)
 			}
-			before := len(h.done)
+			before := len(h.Done)
 			c.SetTime(c.Now().Add(time.Minute))
 			reconcile()
-			if len(h.done) != before {
-				t.Errorf("it goes on writing: %q", h.done[before:])
+			if len(h.Done) != before {
+				t.Errorf("it goes on writing: %q", h.Done[before:])
 			}
 		})
 	}
@@ -201,7 +202,7 @@ func TestSickNeighboursAreTheirOwnTrouble(t *testing.T) {
 			t.Errorf("%s is Ready, and so not sick", key(tcp))
 		}
 		// However long the tenant takes, a reconcile does not wait for it.
-		h := newHand(t, key(tcp), clock.RealClock{}, ends, 1)
+		h := newHand(t, key(tcp), clock.RealClock{}, faults.Ends, 1)
 		for range 2 {
 			began := time.Now()
 			if _, err := h.once(t.Context()); err != nil && !strings.Contains(err.Error(), "is not done") {

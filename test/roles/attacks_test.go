@@ -347,7 +347,7 @@ func TestTheManagerAndHosts(t *testing.T) {
 // installHosts installs Metal3's CRDs.
 func installHosts(t *testing.T) {
 	t.Helper()
-	if err := claimtest.InstallCRDs(t.Context(), apiserver.Config(t), apiserver.Root(t)); err != nil {
+	if err := claimtest.InstallCRDs(apiserver.Config(t)); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -2,7 +2,6 @@ package roles
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -10,7 +9,6 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
 	"github.com/teapot-cloud/teapot/test/apiserver"
@@ -31,7 +29,9 @@ var forWhom = regexp.MustCompile(`(?m)^# for: (.*)$`)
 // are somebody else's to make.
 func TestExamples(t *testing.T) {
 	as(t, operator) // the roles are there
-	installClusterAPI(t)
+	if err := apiserver.InstallUpstream(apiserver.Config(t), apiserver.ClusterAPICRDs, apiserver.KubeadmBootstrapCRDs); err != nil {
+		t.Fatal(err)
+	}
 	installHosts(t)
 	admin := asAdmin(t)
 	paths, err := filepath.Glob(filepath.Join(apiserver.Root(t), "examples", "*.yaml"))
@@ -88,22 +88,6 @@ func TestExamples(t *testing.T) {
 				t.Error("a tenant may apply it too: begin it with `# for: tenant`")
 			}
 		})
-	}
-}
-
-// installClusterAPI installs the CRDs of Cluster API that examples have objects of, of the module
-// that the code is built against.
-func installClusterAPI(t *testing.T) {
-	t.Helper()
-	directory, err := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/cluster-api").Output()
-	if err != nil {
-		t.Fatalf("finding Cluster API's module: %v", err)
-	}
-	module := strings.TrimSpace(string(directory))
-	if _, err := envtest.InstallCRDs(apiserver.Config(t), envtest.CRDInstallOptions{ErrorIfPathMissing: true, Paths: []string{
-		filepath.Join(module, "core", "config", "crd", "bases"), filepath.Join(module, "bootstrap", "kubeadm", "config", "crd", "bases"),
-	}}); err != nil {
-		t.Fatal(err)
 	}
 }
 
