@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -67,18 +68,29 @@ func (o *describeOptions) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	return describeEach(o.Out, o.names, func(name string) (string, error) {
+		d, err := o.look(ctx, c, types.NamespacedName{Namespace: o.namespaceName, Name: name})
+		if err != nil {
+			return "", err
+		}
+		return d.text(o.clock.Now()), nil
+	})
+}
+
+// describeEach writes what describe says of each name. Those that it fails for are the error.
+func describeEach(out io.Writer, names []string, describe func(name string) (string, error)) error {
 	var errs []error
 	var texts []string
-	for _, name := range o.names {
-		d, err := o.look(ctx, c, types.NamespacedName{Namespace: o.namespaceName, Name: name})
+	for _, name := range names {
+		text, err := describe(name)
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		texts = append(texts, d.text(o.clock.Now()))
+		texts = append(texts, text)
 	}
 	// Messages come from others' programs; none of them may drive the terminal.
-	_, err = fmt.Fprint(o.Out, printers.EscapeTerminal(strings.Join(texts, "\n\n")))
+	_, err := fmt.Fprint(out, printers.EscapeTerminal(strings.Join(texts, "\n\n")))
 	return errors.Join(append(errs, err)...)
 }
 

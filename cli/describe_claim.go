@@ -2,14 +2,11 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/cli-runtime/pkg/printers"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
@@ -64,19 +61,13 @@ func (o *describeClaimOptions) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var errs []error
-	var texts []string
-	for _, name := range o.names {
+	return describeEach(o.Out, o.names, func(name string) (string, error) {
 		d, err := o.look(ctx, c, types.NamespacedName{Namespace: o.namespaceName, Name: name})
 		if err != nil {
-			errs = append(errs, err)
-			continue
+			return "", err
 		}
-		texts = append(texts, d.text(o.clock.Now()))
-	}
-	// Messages come from others' programs; none of them may drive the terminal.
-	_, err = fmt.Fprint(o.Out, printers.EscapeTerminal(strings.Join(texts, "\n\n")))
-	return errors.Join(append(errs, err)...)
+		return d.text(o.clock.Now()), nil
+	})
 }
 
 // look reads what there is to describe. Only without the claim itself is there nothing to show.
