@@ -18,6 +18,7 @@ import (
 	eventsv1 "k8s.io/api/events/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/utils/ptr"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
@@ -187,7 +188,20 @@ func deadTenantReleases(t *testing.T, f *fleet, x *machinesTenant, name string) 
 		return nil
 	})
 
+	// As Teapot would see it two minutes later if it were not paused.
+	edit(t, tcp, func(*teapotv1.TenantControlPlane) {}) // the newest
+	before := tcp.DeepCopy()
+	for i := range tcp.Status.Conditions {
+		if c := &tcp.Status.Conditions[i]; c.Type == teapotv1.AvailableCondition {
+			c.Status, c.Reason, c.LastTransitionTime = metav1.ConditionFalse, teapotv1.ReasonNotAnswering, metav1.NewTime(time.Now().Add(-3*time.Minute))
+		}
+	}
+	if err := management.Status().Patch(t.Context(), tcp, client.MergeFrom(before)); err != nil {
+		t.Fatal(err)
+	}
+
 	deployment := &clusterv1.MachineDeployment{ObjectMeta: metav1.ObjectMeta{Namespace: x.namespace, Name: x.name + "-workers"}}
+	drainsFor(t, deployment, 15*time.Minute)
 	if err := management.Delete(t.Context(), deployment, &client.DeleteOptions{PropagationPolicy: ptr.To(metav1.DeletePropagationForeground)}); err != nil {
 		t.Fatal(err)
 	}
@@ -198,6 +212,28 @@ func deadTenantReleases(t *testing.T, f *fleet, x *machinesTenant, name string) 
 	}
 	edit(t, tcp, func(tcp *teapotv1.TenantControlPlane) { tcp.Spec.Paused = false })
 	becomes(t, tcp, metav1.ConditionTrue, readyWithin)
+}
+
+// drainsFor gives a deployment's machines so long to drain, and waits until they have it.
+func drainsFor(t *testing.T, deployment *clusterv1.MachineDeployment, limit time.Duration) {
+	t.Helper()
+	seconds := int32(limit.Seconds())
+	patch := fmt.Sprintf(`{"spec":{"template":{"spec":{"deletion":{"nodeDrainTimeoutSeconds":%d,"nodeVolumeDetachTimeoutSeconds":%[1]d}}}}}`, seconds)
+	if err := management.Patch(t.Context(), deployment, client.RawPatch(types.MergePatchType, []byte(patch))); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, time.Minute, "the machines to have their time to drain", func(ctx context.Context) error {
+		machines := &clusterv1.MachineList{}
+		if err := management.List(ctx, machines, client.InNamespace(deployment.Namespace)); err != nil {
+			return err
+		}
+		for i := range machines.Items {
+			if has := ptr.Deref(machines.Items[i].Spec.Deletion.NodeDrainTimeoutSeconds, 0); has != seconds {
+				return fmt.Errorf("machine %s has %d s", machines.Items[i].Name, has)
+			}
+		}
+		return nil
+	})
 }
 
 // newOrphan makes a claim whose HostMachine is not there. Kubernetes' garbage collector would
