@@ -27,6 +27,7 @@ import (
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
 	"github.com/teapot-cloud/teapot/controllers/apply"
 	"github.com/teapot-cloud/teapot/controllers/hostmachine"
+	"github.com/teapot-cloud/teapot/controllers/hosts"
 	"github.com/teapot-cloud/teapot/controllers/machineclaim"
 	"github.com/teapot-cloud/teapot/controllers/metrics"
 	"github.com/teapot-cloud/teapot/controllers/orphans"
@@ -111,7 +112,7 @@ func Setup(mgr ctrl.Manager, options Options) error {
 		return err
 	}
 
-	hosts := tenantcluster.Hosts{Client: mgr.GetClient(), Live: mgr.GetAPIReader()}
+	reader := hosts.Reader{Client: mgr.GetClient(), Live: mgr.GetAPIReader()}
 	for _, each := range []*late{
 		{
 			needs: []schema.GroupVersionKind{bareMetalHost, hostDeployPolicy, cluster},
@@ -123,8 +124,8 @@ func Setup(mgr ctrl.Manager, options Options) error {
 		{
 			needs: []schema.GroupVersionKind{bareMetalHost, hostDeployPolicy, cluster, machine},
 			reconcilers: []reconciler{
-				&tenantcluster.Reconciler{Client: mgr.GetClient(), Hosts: hosts, Clock: clock.RealClock{}},
-				&hostmachine.TemplateReconciler{Client: mgr.GetClient(), Hosts: hosts},
+				&tenantcluster.Reconciler{Client: mgr.GetClient(), Hosts: reader, Clock: clock.RealClock{}},
+				&hostmachine.TemplateReconciler{Client: mgr.GetClient(), Hosts: reader},
 				&hostmachine.Reconciler{
 					Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Tokens: tenants,
 					Recorder: mgr.GetEventRecorder("teapot"), Clock: clock.RealClock{},

@@ -29,7 +29,7 @@ func TestContract(t *testing.T) {
 	p.ready(t, metav1.ConditionUnknown, teapotv1.ReasonWaitingForCluster, "infrastructureProvisioned", "acme")
 	p.provisionCluster(t)
 	p.ready(t, metav1.ConditionUnknown, teapotv1.ReasonWaitingForBootstrapData, "dataSecretName", "KubeadmConfig worker-1")
-	if claims := writes.about(p.hm.Namespace + "/machineclaims"); len(claims) > 0 {
+	if claims := writes.About(p.hm.Namespace + "/machineclaims"); len(claims) > 0 {
 		t.Errorf("a claim was made without bootstrap data: %q", claims)
 	}
 	p.giveBootstrapData(t)

@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
+	"github.com/teapot-cloud/teapot/test/apiserver"
 )
 
 const (
@@ -221,18 +222,12 @@ func release(t testing.TB, claim *teapotv1.MachineClaim) {
 // change writes a change to the newest state of an object.
 func change(t testing.TB, object client.Object, what func()) {
 	t.Helper()
-	must(t, direct.Get(t.Context(), client.ObjectKeyFromObject(object), object))
-	before := object.DeepCopyObject().(client.Object)
-	what()
-	must(t, direct.Patch(t.Context(), object, client.MergeFrom(before)))
+	apiserver.Change(t, direct, object, what)
 }
 
 func changeStatus(t testing.TB, object client.Object, what func()) {
 	t.Helper()
-	must(t, direct.Get(t.Context(), client.ObjectKeyFromObject(object), object))
-	before := object.DeepCopyObject().(client.Object)
-	what()
-	must(t, direct.Status().Patch(t.Context(), object, client.MergeFrom(before)))
+	apiserver.ChangeStatus(t, direct, object, what)
 }
 
 func gone(t *testing.T, object client.Object) {

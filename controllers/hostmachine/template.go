@@ -16,7 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
-	"github.com/teapot-cloud/teapot/controllers/tenantcluster"
+	"github.com/teapot-cloud/teapot/controllers/hosts"
 	"github.com/teapot-cloud/teapot/workers/claim"
 	"github.com/teapot-cloud/teapot/workers/host"
 )
@@ -32,7 +32,7 @@ var architectures = map[string]string{"x86_64": "amd64", "aarch64": "arm64"}
 // https://cluster-api.sigs.k8s.io/developer/providers/contracts/infra-machine#inframachinetemplate-support-cluster-autoscaling-from-zero
 type TemplateReconciler struct {
 	Client client.Client
-	Hosts  tenantcluster.Hosts
+	Hosts  hosts.Reader
 }
 
 // SetupWithManager registers the controller and what it watches.

@@ -6,14 +6,13 @@ import (
 	"sync"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
+	"github.com/teapot-cloud/teapot/controllers/hosts"
 	"github.com/teapot-cloud/teapot/workers/claim"
-	"github.com/teapot-cloud/teapot/workers/host"
 )
 
 // choose looks at all hosts for the one to take. A claim whose data are not there takes none.
@@ -26,7 +25,8 @@ func (s *scope) choose(ctx context.Context) error {
 		return err
 	}
 	pool := claim.Pool{}
-	if pool.Namespaces, err = s.namespaces(ctx); err != nil {
+	reader := hosts.Reader{Client: s.Client, Live: s.Live}
+	if pool.Namespaces, err = reader.Namespaces(ctx, s.claim.Namespace); err != nil {
 		return err
 	}
 	if pool.Siblings, err = s.siblings(ctx); err != nil {
@@ -47,36 +47,20 @@ func (s *scope) choose(ctx context.Context) error {
 	return nil
 }
 
-// namespaces are those whose hosts the claim may take.
-func (s *scope) namespaces(ctx context.Context) (sets.Set[string], error) {
-	policies := &host.PolicyList{}
-	if err := s.Client.List(ctx, policies); err != nil {
-		return nil, fmt.Errorf("listing HostDeployPolicies: %w", err)
-	}
-	namespace := &corev1.Namespace{}
-	if host.AskForLabels(policies.Items) {
-		// Live: the manager's cache has Teapot's own namespaces only.
-		if err := s.Live.Get(ctx, types.NamespacedName{Name: s.claim.Namespace}, namespace); err != nil {
-			return nil, fmt.Errorf("reading namespace %s: %w", s.claim.Namespace, err)
-		}
-	}
-	return host.Namespaces(policies.Items, s.claim.Namespace, namespace.Labels), nil
-}
-
 // siblings are the hosts of the other claims of the same group.
 func (s *scope) siblings(ctx context.Context) (sets.Set[types.NamespacedName], error) {
 	claims := &teapotv1.MachineClaimList{}
 	if err := s.Client.List(ctx, claims, client.InNamespace(s.claim.Namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("listing MachineClaims of namespace %s: %w", s.claim.Namespace, err)
 	}
-	group, hosts := claim.GroupOf(s.claim), sets.New[types.NamespacedName]()
+	group, held := claim.GroupOf(s.claim), sets.New[types.NamespacedName]()
 	for i := range claims.Items {
 		other := &claims.Items[i]
 		if name, named := claim.HostOf(other); named && other.Name != s.claim.Name && claim.GroupOf(other) == group {
-			hosts.Insert(name)
+			held.Insert(name)
 		}
 	}
-	return hosts, nil
+	return held, nil
 }
 
 // reservations are the hosts that claims of this manager have chosen and, as far as the cache

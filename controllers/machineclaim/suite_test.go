@@ -3,10 +3,8 @@ package machineclaim_test
 import (
 	"context"
 	"flag"
-	"fmt"
 	"os"
 	"testing"
-	"time"
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
@@ -27,33 +25,23 @@ var (
 	direct client.WithWatch
 )
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
-	flag.Parse()
+func TestMain(m *testing.M) {
 	// Tests that may run side by side wait for the API server more than they compute.
 	if err := flag.Set("test.parallel", "6"); err != nil {
 		panic(err)
 	}
 	ctrl.SetLogger(logr.Discard()) // managers that are killed have much to say
-	var stop func() error
-	var err error
-	if config, stop, err = apiserver.Start(); err != nil {
-		panic(err)
-	}
-	defer func() {
-		if err := stop(); err != nil {
-			panic(err)
-		}
-	}()
+	os.Exit(apiserver.RunManaged(m, prepare))
+}
+
+func prepare(of *rest.Config) (_ apiserver.Manager, err error) {
+	config = of
 	config.QPS = -1
 	if err := claimtest.InstallCRDs(config); err != nil {
-		panic(err)
+		return nil, err
 	}
-	if direct, err = client.NewWithWatch(config, client.Options{Scheme: claimtest.Scheme()}); err != nil {
-		panic(err)
-	}
-	return m.Run()
+	direct, err = client.NewWithWatch(config, client.Options{Scheme: claimtest.Scheme()})
+	return nil, err
 }
 
 // newNamespace makes a namespace of the test's own.
@@ -92,20 +80,6 @@ func create(ctx context.Context, t testing.TB, objects ...client.Object) {
 			t.Fatal(err)
 		}
 	}
-}
-
-// eventually polls a condition of the API server's state.
-func eventually(t testing.TB, patience time.Duration, what string, check func() error) {
-	t.Helper()
-	deadline := time.Now().Add(patience)
-	err := fmt.Errorf("not looked at yet")
-	for time.Now().Before(deadline) {
-		if err = check(); err == nil {
-			return
-		}
-		time.Sleep(20 * time.Millisecond) // between two looks at the API server
-	}
-	t.Fatalf("waiting for %s: %v", what, err)
 }
 
 func request(object client.Object) ctrl.Request {

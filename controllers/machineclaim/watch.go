@@ -58,8 +58,8 @@ func (r *roster) all(context.Context) ([]host.Host, error) {
 	return slices.AppendSeq(make([]host.Host, 0, len(r.hosts)), maps.Values(r.hosts)), nil
 }
 
-// onHost keeps the roster, and wakes the claim that holds a host, or held it before the change; and, for a host that
-// can be claimed, some of the claims that wait for one like it.
+// onHost keeps the roster, and wakes the claim that holds a host, or held it before the change;
+// and, for a host that can be claimed, some of the claims that wait for one like it.
 func (r *Reconciler) onHost(known *roster) handler.TypedEventHandler[*host.Object, reconcile.Request] {
 	holder := func(o *host.Object, q queue) {
 		h := host.Of(o)

@@ -2,7 +2,6 @@ package orphans_test
 
 import (
 	"context"
-	"flag"
 	"os"
 	"strings"
 	"testing"
@@ -32,28 +31,18 @@ var (
 	direct client.WithWatch
 )
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
-	flag.Parse()
+func TestMain(m *testing.M) {
 	ctrl.SetLogger(logr.Discard())
-	var stop func() error
-	var err error
-	if config, stop, err = apiserver.Start(); err != nil {
-		panic(err)
-	}
-	defer func() {
-		if err := stop(); err != nil {
-			panic(err)
-		}
-	}()
+	os.Exit(apiserver.RunManaged(m, prepare))
+}
+
+func prepare(of *rest.Config) (_ apiserver.Manager, err error) {
+	config = of
 	if err := claimtest.InstallCRDs(config); err != nil {
-		panic(err)
+		return nil, err
 	}
-	if direct, err = client.NewWithWatch(config, client.Options{Scheme: claimtest.Scheme()}); err != nil {
-		panic(err)
-	}
-	return m.Run()
+	direct, err = client.NewWithWatch(config, client.Options{Scheme: claimtest.Scheme()})
+	return nil, err
 }
 
 // room is a namespace with a host, machine-0, and sweeps that the test asks for.

@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
+	"github.com/teapot-cloud/teapot/controllers/hosts"
 	"github.com/teapot-cloud/teapot/controllers/tenantcluster"
 )
 
@@ -186,7 +187,7 @@ func TestPaused(t *testing.T) {
 			set(t, p, true)
 			p.condition(t, teapotv1.PausedCondition, metav1.ConditionTrue, teapotv1.ReasonClusterPaused)
 			p.giveEndpoint(t)
-			r := &tenantcluster.Reconciler{Client: direct, Clock: clock.RealClock{}, Hosts: tenantcluster.Hosts{Client: direct, Live: direct}}
+			r := &tenantcluster.Reconciler{Client: direct, Clock: clock.RealClock{}, Hosts: hosts.Reader{Client: direct, Live: direct}}
 			_, err := r.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(p.tc)})
 			must(t, err)
 			p.condition(t, teapotv1.ReadyCondition, metav1.ConditionFalse, teapotv1.ReasonWaitingForCluster)
@@ -202,7 +203,7 @@ func TestExternallyManaged(t *testing.T) {
 	p := newPair(t, nil)
 	p.tc.Annotations = map[string]string{clusterv1.ManagedByAnnotation: "example.com"}
 	p.make(t).own(t).giveEndpoint(t)
-	r := &tenantcluster.Reconciler{Client: direct, Clock: clock.RealClock{}, Hosts: tenantcluster.Hosts{Client: direct, Live: direct}}
+	r := &tenantcluster.Reconciler{Client: direct, Clock: clock.RealClock{}, Hosts: hosts.Reader{Client: direct, Live: direct}}
 	_, err := r.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(p.tc)})
 	must(t, err)
 	must(t, direct.Get(t.Context(), client.ObjectKeyFromObject(p.tc), p.tc))
@@ -228,7 +229,7 @@ func TestFailureDomains(t *testing.T) {
 		}},
 	}
 	must(t, direct.Create(t.Context(), policy))
-	r := &tenantcluster.Reconciler{Client: direct, Clock: clock.RealClock{}, Hosts: tenantcluster.Hosts{Client: direct, Live: direct}}
+	r := &tenantcluster.Reconciler{Client: direct, Clock: clock.RealClock{}, Hosts: hosts.Reader{Client: direct, Live: direct}}
 	p.make(t).own(t).giveEndpoint(t)
 	result, err := r.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(p.tc)})
 	must(t, err)

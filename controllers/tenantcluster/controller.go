@@ -26,6 +26,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
+	"github.com/teapot-cloud/teapot/controllers/hosts"
 )
 
 const (
@@ -40,7 +41,7 @@ const (
 type Reconciler struct {
 	// Client reads TenantClusters and Clusters from the manager's cache.
 	Client client.Client
-	Hosts  Hosts
+	Hosts  hosts.Reader
 	Clock  clock.PassiveClock
 }
 

@@ -1,8 +1,6 @@
 package tenantcluster_test
 
 import (
-	"context"
-	"flag"
 	"os"
 	"testing"
 	"time"
@@ -19,9 +17,9 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/teapot-cloud/teapot/controllers"
+	"github.com/teapot-cloud/teapot/controllers/hosts"
 	"github.com/teapot-cloud/teapot/controllers/tenantcluster"
 	"github.com/teapot-cloud/teapot/test/apiserver"
-	"github.com/teapot-cloud/teapot/workers/host"
 )
 
 // One real kube-apiserver, with the CRDs of Cluster API and of Metal3, and one manager serve all
@@ -32,47 +30,23 @@ var (
 	direct client.Client
 )
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
-	flag.Parse()
+func TestMain(m *testing.M) {
 	ctrl.SetLogger(textlogger.NewLogger(textlogger.NewConfig()))
-	var stop func() error
-	var err error
-	if config, stop, err = apiserver.Start(); err != nil {
-		panic(err)
-	}
-	defer func() {
-		if err := stop(); err != nil {
-			panic(err)
-		}
-	}()
-	err = apiserver.InstallUpstream(config,
+	os.Exit(apiserver.RunManaged(m, prepare))
+}
+
+func prepare(of *rest.Config) (apiserver.Manager, error) {
+	config = of
+	err := apiserver.InstallUpstream(config,
 		apiserver.ClusterCRD, apiserver.BareMetalHostCRD, apiserver.HostDeployPolicyCRD)
 	if err != nil {
-		panic(err)
+		return nil, err
 	}
 	scheme = controllers.Scheme()
-	if err := host.AddToScheme(scheme); err != nil {
-		panic(err)
-	}
 	if direct, err = client.New(config, client.Options{Scheme: scheme}); err != nil {
-		panic(err)
+		return nil, err
 	}
-	mgr, err := newManager()
-	if err != nil {
-		panic(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- mgr.Start(ctx) }()
-	defer func() {
-		cancel()
-		if err := <-ended; err != nil {
-			panic(err)
-		}
-	}()
-	return m.Run()
+	return newManager()
 }
 
 func newManager() (ctrl.Manager, error) {
@@ -85,23 +59,15 @@ func newManager() (ctrl.Manager, error) {
 	}
 	reconciler := &tenantcluster.Reconciler{
 		Client: mgr.GetClient(), Clock: clock.RealClock{},
-		Hosts: tenantcluster.Hosts{Client: mgr.GetClient(), Live: mgr.GetAPIReader()},
+		Hosts: hosts.Reader{Client: mgr.GetClient(), Live: mgr.GetAPIReader()},
 	}
 	return mgr, reconciler.SetupWithManager(mgr, controller.Options{MaxConcurrentReconciles: 4})
 }
 
-// eventually polls a condition of the API server's state.
+// eventually looks at the API server's state until a condition holds.
 func eventually(t *testing.T, what string, check func() error) {
 	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
-	var err error
-	for time.Now().Before(deadline) {
-		if err = check(); err == nil {
-			return
-		}
-		time.Sleep(50 * time.Millisecond) // between two looks at the API server
-	}
-	t.Fatalf("waiting for %s: %v", what, err)
+	apiserver.Eventually(t, 30*time.Second, what, check)
 }
 
 func must(t testing.TB, err error) {
@@ -121,16 +87,10 @@ func newNamespace(t testing.TB, labels map[string]string) string {
 // change writes a change to the newest state of an object.
 func change(t testing.TB, object client.Object, what func()) {
 	t.Helper()
-	must(t, direct.Get(t.Context(), client.ObjectKeyFromObject(object), object))
-	before := object.DeepCopyObject().(client.Object)
-	what()
-	must(t, direct.Patch(t.Context(), object, client.MergeFrom(before)))
+	apiserver.Change(t, direct, object, what)
 }
 
 func changeStatus(t testing.TB, object client.Object, what func()) {
 	t.Helper()
-	must(t, direct.Get(t.Context(), client.ObjectKeyFromObject(object), object))
-	before := object.DeepCopyObject().(client.Object)
-	what()
-	must(t, direct.Status().Patch(t.Context(), object, client.MergeFrom(before)))
+	apiserver.ChangeStatus(t, direct, object, what)
 }

@@ -91,7 +91,7 @@ func TestClusterAPI(t *testing.T) {
 		if !strings.Contains(message, cluster.Name) {
 			t.Errorf("the message does not name the Cluster: %s", message)
 		}
-		if writes := writes.about(controlplane.Namespace(key(tcp))); len(writes) > 0 {
+		if writes := writes.About(controlplane.Namespace(key(tcp))); len(writes) > 0 {
 			t.Errorf("written while paused: %v", writes)
 		}
 		pause(t, cluster, false)
@@ -136,17 +136,17 @@ func TestClusterAPI(t *testing.T) {
 			if err := direct.Update(t.Context(), deployment, person); err != nil {
 				t.Fatal(err)
 			}
-			before := len(writes.about(at.Namespace))
+			before := len(writes.About(at.Namespace))
 			lookAgain(t, tcp)
 			lookAgain(t, tcp)
-			if written := writes.about(at.Namespace)[before:]; len(written) > 0 {
+			if written := writes.About(at.Namespace)[before:]; len(written) > 0 {
 				t.Errorf("written while paused: %v", written)
 			}
 			if err := direct.Delete(t.Context(), tcp.DeepCopy()); err != nil {
 				t.Fatal(err)
 			}
 			lookAgain(t, tcp)
-			if written := writes.about(at.Namespace)[before:]; len(written) > 0 {
+			if written := writes.About(at.Namespace)[before:]; len(written) > 0 {
 				t.Errorf("deleted while paused: %v", written)
 			}
 			set(t, tcp, cluster, false)

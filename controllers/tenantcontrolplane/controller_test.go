@@ -114,7 +114,7 @@ func TestEverythingIsAppliedOnceAndThenLeftAlone(t *testing.T) {
 	}
 
 	// A change that means nothing makes the controller look at everything again.
-	before := len(writes.about(namespace))
+	before := len(writes.About(namespace))
 	tcp.Annotations = map[string]string{"looked-at": "again"}
 	if err := direct.Update(t.Context(), tcp); err != nil {
 		t.Fatal(err)
@@ -124,7 +124,7 @@ func TestEverythingIsAppliedOnceAndThenLeftAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	applied(t, tcp)
-	for _, write := range writes.about(namespace)[before:] {
+	for _, write := range writes.About(namespace)[before:] {
 		if !strings.Contains(write, "/deployments/") && !strings.Contains(write, "/poddisruptionbudgets/") {
 			t.Errorf("another replica wrote to something else: %s", write)
 		}
@@ -206,7 +206,7 @@ func TestAForeignNamespaceIsRefused(t *testing.T) {
 	if !strings.Contains(message, taken.Name) {
 		t.Errorf("the message does not name the namespace: %s", message)
 	}
-	if writes := writes.about("/namespaces/" + taken.Name + "/"); len(writes) > 0 {
+	if writes := writes.About("/namespaces/" + taken.Name + "/"); len(writes) > 0 {
 		t.Errorf("something was written into the foreign namespace: %v", writes)
 	}
 }
@@ -278,7 +278,7 @@ func TestALoadBalancerThatGivesNoAddressIsNamed(t *testing.T) {
 func TestAPausedControlPlaneIsLeftAlone(t *testing.T) {
 	tcp := create(t, func(tcp *teapotv1.TenantControlPlane) { tcp.Spec.Paused = true })
 	condition(t, tcp, teapotv1.PausedCondition, teapotv1.ReasonPaused)
-	if writes := writes.about(controlplane.Namespace(key(tcp))); len(writes) > 0 {
+	if writes := writes.About(controlplane.Namespace(key(tcp))); len(writes) > 0 {
 		t.Errorf("written while paused: %v", writes)
 	}
 	patch := client.MergeFrom(tcp.DeepCopy())

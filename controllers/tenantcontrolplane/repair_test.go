@@ -309,11 +309,11 @@ func repairs(t *testing.T, tcp *teapotv1.TenantControlPlane) map[string]int32 {
 func quiet(t *testing.T, tcp *teapotv1.TenantControlPlane) {
 	t.Helper()
 	eventually(t, "no more writes", func() error {
-		before := len(writes.about(controlplane.Namespace(key(tcp)))) + len(writes.about(tcp.Namespace))
+		before := len(writes.About(controlplane.Namespace(key(tcp)))) + len(writes.About(tcp.Namespace))
 		for range 2 {
 			lookAgain(t, tcp)
 		}
-		if after := writes.about(controlplane.Namespace(key(tcp))); len(after)+len(writes.about(tcp.Namespace)) != before {
+		if after := writes.About(controlplane.Namespace(key(tcp))); len(after)+len(writes.About(tcp.Namespace)) != before {
 			return fmt.Errorf("it wrote: %v", after[max(0, len(after)-5):])
 		}
 		return nil

@@ -1,12 +1,8 @@
 package tenantcontrolplane_test
 
 import (
-	"context"
 	"flag"
-	"net/http"
 	"os"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -26,6 +22,7 @@ import (
 	"github.com/teapot-cloud/teapot/controllers"
 	"github.com/teapot-cloud/teapot/controlplane"
 	"github.com/teapot-cloud/teapot/test/apiserver"
+	"github.com/teapot-cloud/teapot/test/faults"
 )
 
 // One real kube-apiserver with one manager serve all tests of the package. No pods run
@@ -33,58 +30,41 @@ import (
 var (
 	config *rest.Config
 	direct client.Client
-	writes = &writeLog{}
+	writes = &faults.Requests{}
 )
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
-	flag.Parse()
+func TestMain(m *testing.M) {
 	// Tests that may run side by side wait for the API server more than they compute.
 	if err := flag.Set("test.parallel", "6"); err != nil {
 		panic(err)
 	}
 	ctrl.SetLogger(textlogger.NewLogger(textlogger.NewConfig()))
-	var stop func() error
-	var err error
-	if config, stop, err = apiserver.Start(); err != nil {
-		panic(err)
-	}
-	defer func() {
-		if err := stop(); err != nil {
-			panic(err)
-		}
-	}()
+	os.Exit(apiserver.RunManaged(m, prepare))
+}
+
+func prepare(of *rest.Config) (_ apiserver.Manager, err error) {
+	config = of
 	if direct, err = client.New(config, client.Options{Scheme: controllers.Scheme()}); err != nil {
-		panic(err)
+		return nil, err
 	}
 	watched := rest.CopyConfig(config)
 	watched.QPS = -1
-	watched.Wrap(func(next http.RoundTripper) http.RoundTripper { return writes.wrap(next) })
+	watched.Wrap(writes.Wrap)
 	mgr, err := ctrl.NewManager(watched, ctrl.Options{
 		Scheme: controllers.Scheme(), Cache: allButByHand(controllers.CacheOptions()),
 		Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0",
 	})
 	if err != nil {
-		panic(err)
+		return nil, err
 	}
 	err = controllers.Setup(mgr, controllers.Options{
 		Settings:                controlplane.Settings{NodePortAddress: "127.0.0.1"},
 		MaxConcurrentReconciles: 4,
 	})
 	if err != nil {
-		panic(err)
+		return nil, err
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- mgr.Start(ctx) }()
-	defer func() {
-		cancel()
-		if err := <-ended; err != nil {
-			panic(err)
-		}
-	}()
-	return m.Run()
+	return mgr, nil
 }
 
 // allButByHand leaves out the control planes that a test reconciles by itself.
@@ -105,52 +85,10 @@ func must[T any](value T, err error) T {
 	return value
 }
 
-// writeLog notes every request of the manager that is not a read.
-type writeLog struct {
-	mu       sync.Mutex
-	requests []string
-}
-
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
-func (w *writeLog) wrap(next http.RoundTripper) http.RoundTripper {
-	return roundTripper(func(r *http.Request) (*http.Response, error) {
-		if r.Method != http.MethodGet {
-			w.mu.Lock()
-			w.requests = append(w.requests, r.Method+" "+r.URL.Path)
-			w.mu.Unlock()
-		}
-		return next.RoundTrip(r)
-	})
-}
-
-// about returns the writes to objects whose path holds a text.
-func (w *writeLog) about(text string) []string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	var found []string
-	for _, request := range w.requests {
-		if strings.Contains(request, text) {
-			found = append(found, request)
-		}
-	}
-	return found
-}
-
-// eventually polls a condition of the API server's state.
+// eventually looks at the API server's state until a condition holds.
 func eventually(t *testing.T, what string, check func() error) {
 	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
-	var err error
-	for time.Now().Before(deadline) {
-		if err = check(); err == nil {
-			return
-		}
-		time.Sleep(50 * time.Millisecond) // between two looks at the API server
-	}
-	t.Fatalf("waiting for %s: %v", what, err)
+	apiserver.Eventually(t, 30*time.Second, what, check)
 }
 
 // tenantNamespace makes a namespace of the test's own.

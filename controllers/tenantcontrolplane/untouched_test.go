@@ -46,10 +46,10 @@ func TestWhatIsNotOursIsLeftAlone(t *testing.T) {
 		changed = append(changed, u.DeepCopy())
 	}
 	eventually(t, "Ready", func() error { return play(t.Context(), key(tcp)) }) // the pods of a restart
-	before := len(writes.about(own))
+	before := len(writes.About(own))
 	lookAgain(t, tcp)
 	lookAgain(t, tcp)
-	for _, write := range writes.about(own)[before:] {
+	for _, write := range writes.About(own)[before:] {
 		t.Errorf("it wrote %s", write)
 	}
 	for _, object := range changed {

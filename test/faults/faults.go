@@ -1,4 +1,5 @@
-// Package faults has a manager's client suffer at its Nth write, so that a test can try every N:
+// Package faults watches what a manager writes (Requests), and has its client suffer at its Nth
+// write, so that a test can try every N (Writes):
 //
 //	writes := &faults.Writes{At: n, Fault: faults.Lost}
 //	reconciler.Client = interceptor.NewClient(live, writes.Funcs())
