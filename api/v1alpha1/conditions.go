@@ -32,6 +32,8 @@ const (
 	HostBoundCondition = "HostBound"
 	// ProvisionedCondition: the host of a MachineClaim runs the image that was asked for.
 	ProvisionedCondition = "Provisioned"
+	// AppliedCondition: Cluster API's objects are as a WorkerPool has them.
+	AppliedCondition = "Applied"
 	// PausedCondition: spec.paused is set and nothing is reconciled.
 	PausedCondition = "Paused"
 	// BootstrapTokenRemovedCondition: the bootstrap token made for a HostMachine is not valid any
@@ -145,11 +147,30 @@ const (
 	// ReasonWaitingForClaim: the machine's claim is not Ready.
 	ReasonWaitingForClaim = "WaitingForClaim"
 
+	// ReasonWaitingForControlPlane: the TenantControlPlane that a WorkerPool names is not there yet.
+	ReasonWaitingForControlPlane = "WaitingForControlPlane"
+	// ReasonVersionSkew: the machines' version is newer than the control plane's, or too old.
+	ReasonVersionSkew = "VersionSkew"
+	// ReasonNameTaken: an object of the name that a WorkerPool needs belongs to somebody else.
+	ReasonNameTaken = "NameTaken"
+	// ReasonApplied: what was asked for is written.
+	ReasonApplied = "Applied"
+	// ReasonScaling: machines are being made or given back.
+	ReasonScaling = "Scaling"
+	// ReasonRolling: machines are being replaced by others.
+	ReasonRolling = "Rolling"
+	// ReasonMachinesNotReady: machines exist and are not ready; the message names them and says why.
+	ReasonMachinesNotReady = "MachinesNotReady"
+	// ReasonControlPlaneDeleting: the control plane is being deleted, and its machines with it.
+	ReasonControlPlaneDeleting = "ControlPlaneDeleting"
+
 	// ReasonOrphaned: nothing answers for a host, a Secret or a claim any more (events only).
 	ReasonOrphaned = "Orphaned"
 	// ReasonOrphanRemoved: an orphan was given back or deleted (events only).
 	ReasonOrphanRemoved = "OrphanRemoved"
 
+	// ReasonMachinesLeft: machines are still there, and are not waited for any longer (events only).
+	ReasonMachinesLeft = "MachinesLeft"
 	// ReasonDeletionBlocked: something that must go is still there after its deadline.
 	ReasonDeletionBlocked = "DeletionBlocked"
 )

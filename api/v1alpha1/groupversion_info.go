@@ -17,7 +17,8 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&TenantControlPlaneTemplate{}, &TenantControlPlaneTemplateList{},
 		&TenantCluster{}, &TenantClusterList{}, &TenantClusterTemplate{}, &TenantClusterTemplateList{},
 		&HostMachine{}, &HostMachineList{}, &HostMachineTemplate{}, &HostMachineTemplateList{},
-		&MachineClaim{}, &MachineClaimList{})
+		&MachineClaim{}, &MachineClaimList{},
+		&WorkerPool{}, &WorkerPoolList{})
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil
 }

@@ -21,6 +21,16 @@ type HostRequest struct {
 	// +optional
 	Hardware HardwareRequirements `json:"hardware,omitempty,omitzero"`
 
+	// spread keeps the machines of one pool apart: those of one WorkerPool, or else of one
+	// MachineDeployment, or else all others of this namespace. Of hosts that suffice, one where
+	// fewer of them are is taken, by the first entry, then by the next. Default: evenly over
+	// failure domains, the hosts' label infrastructure.cluster.x-k8s.io/failure-domain.
+	// +optional
+	// +listType=map
+	// +listMapKey=topologyKey
+	// +kubebuilder:validation:MaxItems=4
+	Spread []HostSpread `json:"spread,omitempty"`
+
 	// automatedCleaningMode says what is erased before the next one gets the host: metadata
 	// erases partition tables and what else the provisioner's metadata steps erase; disabled
 	// erases nothing, needs the verb override, and keeps the host for claims of this namespace
@@ -36,6 +46,21 @@ type HostRequest struct {
 	// +kubebuilder:validation:MaxLength=20
 	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,5}(h|m|s))+$') && duration(self) >= duration('5m') && duration(self) <= duration('24h')",message="must be a duration between 5m and 24h, for example 45m"
 	ProvisioningTimeout string `json:"provisioningTimeout,omitempty"`
+}
+
+// HostSpread keeps machines apart. Hosts with the same value of a label are one domain.
+type HostSpread struct {
+	// topologyKey is the hosts' label, for example example.com/rack.
+	// +required
+	// +kubebuilder:validation:MaxLength=317
+	// +kubebuilder:validation:XValidation:rule="self.indexOf('/') <= 253 && self.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$')",message="must be the key of a label, for example example.com/rack"
+	TopologyKey string `json:"topologyKey"`
+	// maxPerDomain is how many machines may be in one domain at any time, those that are being
+	// replaced included. A host without the label is then not taken. Default: any number.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=10000
+	MaxPerDomain int32 `json:"maxPerDomain,omitempty"`
 }
 
 // AutomatedCleaningMode is Metal3's word for what is erased of a host that is given back.

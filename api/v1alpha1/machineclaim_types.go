@@ -56,6 +56,7 @@ type MachineClaimList struct {
 // +kubebuilder:validation:XValidation:rule="has(self.hostSelector) == has(oldSelf.hostSelector) && (!has(self.hostSelector) || self.hostSelector == oldSelf.hostSelector)",fieldPath=".hostSelector",message="cannot be changed; make a new claim"
 // +kubebuilder:validation:XValidation:rule="has(self.hardware) == has(oldSelf.hardware) && (!has(self.hardware) || self.hardware == oldSelf.hardware)",fieldPath=".hardware",message="cannot be changed; make a new claim"
 // +kubebuilder:validation:XValidation:rule="has(self.failureDomain) == has(oldSelf.failureDomain) && (!has(self.failureDomain) || self.failureDomain == oldSelf.failureDomain)",fieldPath=".failureDomain",message="cannot be changed; make a new claim"
+// +kubebuilder:validation:XValidation:rule="has(self.spread) == has(oldSelf.spread) && (!has(self.spread) || self.spread == oldSelf.spread)",fieldPath=".spread",message="cannot be changed; make a new claim"
 // +kubebuilder:validation:XValidation:rule="has(self.automatedCleaningMode) == has(oldSelf.automatedCleaningMode) && (!has(self.automatedCleaningMode) || self.automatedCleaningMode == oldSelf.automatedCleaningMode)",fieldPath=".automatedCleaningMode",message="cannot be changed, since the host is told of it when it is provisioned; make a new claim"
 type MachineClaimSpec struct {
 	HostRequest `json:",inline"`

@@ -76,6 +76,12 @@ const (
 	// HostMachineFinalizer holds a HostMachine until its MachineClaim is gone.
 	HostMachineFinalizer = "teapot.dev/host-machine"
 
+	// PoolLabel is on all that belongs to a WorkerPool, its Machines and MachineClaims included, and
+	// holds its name.
+	PoolLabel = "teapot.dev/pool"
+	// WorkerPoolFinalizer holds a WorkerPool until its machines are gone.
+	WorkerPoolFinalizer = "teapot.dev/worker-pool"
+
 	// FieldManager owns the fields that Teapot applies (server-side apply).
 	FieldManager = "teapot"
 )

@@ -29,21 +29,25 @@ type Content struct {
 	// Absent are objects of ours that should no longer be there. They are identified by
 	// apiVersion, kind, namespace and name.
 	Absent []unstructured.Unstructured
-	// Hash is that of both; see NewContent.
-	Hash string
+	// Hash is that of both, and Count the number of objects; see NewContent.
+	Hash  string
+	Count int
+	// Source says what the content was made from, so that the same need not be made again
+	// (Session.Holds).
+	Source string
 	// Settled says that the same was applied before, as far as is known: applying it again
 	// is to make sure, and waits for its turn among a thousand others.
 	Settled bool
 }
 
-// NewContent computes the hash.
-func NewContent(objects, absent []unstructured.Unstructured) (*Content, error) {
+// NewContent computes the hash of what was made from a source.
+func NewContent(source string, objects, absent []unstructured.Unstructured) (*Content, error) {
 	encoded, err := json.Marshal([][]unstructured.Unstructured{objects, absent})
 	if err != nil {
 		return nil, fmt.Errorf("encoding the objects inside a tenant's cluster: %w", err)
 	}
 	sum := sha256.Sum256(encoded)
-	return &Content{Objects: objects, Absent: absent, Hash: hex.EncodeToString(sum[:])}, nil
+	return &Content{Objects: objects, Absent: absent, Hash: hex.EncodeToString(sum[:]), Count: len(objects), Source: source}, nil
 }
 
 // apply brings the content into the tenant's cluster and publishes the outcome. Every
@@ -101,7 +105,7 @@ func (s *Session) forget(content *Content) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.content == content {
-		s.content = &Content{Hash: content.Hash}
+		s.content = &Content{Hash: content.Hash, Count: content.Count, Source: content.Source}
 	}
 }
 

@@ -24,6 +24,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
+	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
 	"github.com/teapot-cloud/teapot/test/apiserver"
 )
 
@@ -86,7 +87,7 @@ func configMap(name string, data map[string]any) unstructured.Unstructured {
 
 func content(t *testing.T, objects, absent []unstructured.Unstructured) *Content {
 	t.Helper()
-	c, err := NewContent(objects, absent)
+	c, err := NewContent(t.Name(), objects, absent)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,6 +123,33 @@ func TestATenantsOwnEditSurvives(t *testing.T) {
 	}
 	if got.Data["Corefile"] != "theirs" || got.Data["other.conf"] != "2" {
 		t.Errorf("the ConfigMap is %q; want the tenant's Corefile and our other.conf", got.Data)
+	}
+}
+
+// TestWhatIsAppliedNeedNotBeMadeAgain: the same source gives the same content as long as none of it
+// is to be applied again.
+func TestWhatIsAppliedNeedNotBeMadeAgain(t *testing.T) {
+	registry, session := open(t, access())
+	object := configMap("held", nil)
+	object.SetLabels(map[string]string{teapotv1.ManagedByLabel: teapotv1.ManagedByTeapot})
+	wanted := content(t, []unstructured.Unstructured{object}, nil)
+	if session.Holds(wanted.Source) != nil {
+		t.Error("held before it was wanted")
+	}
+	session.Want(wanted)
+	observed(t, registry, session, 20*time.Second, "the object to be applied", isApplied(wanted))
+	if held := session.Holds(wanted.Source); held == nil || held.Hash != wanted.Hash || held.Count != 1 {
+		t.Errorf("held is %+v, want what was applied", held)
+	}
+	if held := session.Holds("another"); held != nil {
+		t.Errorf("held from another source is %+v", held)
+	}
+	if err := kubernetes.NewForConfigOrDie(config).CoreV1().ConfigMaps("kube-system").Delete(t.Context(), "held", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	observed(t, registry, session, 40*time.Second, "the loss to be seen", func(o Observation) bool { return o.Drifts > 0 })
+	if session.Holds(wanted.Source) != nil {
+		t.Error("held, though the object is gone and must be applied again")
 	}
 }
 

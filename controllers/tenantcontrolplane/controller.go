@@ -121,16 +121,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (resul
 		s.before = tcp.DeepCopy()
 	}
 
-	var failure error
-	for _, step := range s.steps() {
-		began := r.Clock.Now()
-		failure = step.run(ctx)
-		metrics.ObserveStep(step.name, r.Clock.Since(began))
-		if failure != nil {
-			break
-		}
-	}
-	result, failure = s.conclude(failure)
+	result, failure := s.conclude(s.run(ctx))
 	failure = errors.Join(failure, s.patchStatus(ctx))
 	if begins && s.gone {
 		// It was deleted in the moment in which the finalizer was added. An API server looks for
@@ -141,6 +132,19 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (resul
 		return ctrl.Result{}, errors.Join(failure, err)
 	}
 	return result, failure
+}
+
+// run runs the steps until one says that it must wait, or fails.
+func (s *scope) run(ctx context.Context) error {
+	for _, step := range s.steps() {
+		began := s.Clock.Now()
+		err := step.run(ctx)
+		metrics.ObserveStep(step.name, s.Clock.Since(began))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // step is one part of a reconcile; its name is what metrics call it.

@@ -34,14 +34,19 @@ const (
 	deletePatience = 2 * time.Minute
 	// deletePoll is how often the namespace is looked at; a watch usually comes first.
 	deletePoll = time.Second
+	// deletingMessage is said from when nothing but the control plane itself is waited for.
+	deletingMessage = "the control plane is being deleted"
 )
 
 // delete removes what belongs to the control plane and then lets go of it. It asks
 // nothing of the tenant: an API server, a datastore or an endpoint that is gone cannot
 // hold it up.
 func (s *scope) delete(ctx context.Context) (ctrl.Result, error) {
+	if released, err := s.releaseMachines(ctx); !released {
+		return s.serveMachines(ctx, err)
+	}
 	s.Tenants.Close(s.input.Owner)
-	s.setFalse(teapotv1.ReadyCondition, teapotv1.ReasonDeleting, "the control plane is being deleted")
+	s.setFalse(teapotv1.ReadyCondition, teapotv1.ReasonDeleting, deletingMessage)
 
 	done, err := s.deleteNamespace(ctx)
 	if err != nil {

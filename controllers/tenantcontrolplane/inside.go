@@ -2,6 +2,8 @@ package tenantcontrolplane
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -30,10 +32,17 @@ func (s *scope) askTenant(ctx context.Context) error {
 		return err
 	}
 	s.observation = session.Observe()
-	if s.wanted, err = s.content(); err != nil {
+	input := s.insideInput()
+	source, err := sourceOf(input)
+	if err != nil {
 		return err
 	}
-	if !s.paused {
+	if s.wanted = session.Holds(source); s.wanted == nil {
+		if s.wanted, err = content(source, input); err != nil {
+			return err
+		}
+	}
+	if !s.paused && s.wanted.Objects != nil {
 		s.wanted.Settled = s.was(teapotv1.AddonsReadyCondition) && s.tcp.Status.ObservedGeneration == s.tcp.Generation
 		session.Want(s.wanted)
 	}
@@ -45,10 +54,10 @@ func (s *scope) askTenant(ctx context.Context) error {
 	return nil
 }
 
-// content renders what should be inside the tenant's cluster.
-func (s *scope) content() (*tenant.Content, error) {
+// insideInput is what decides on what should be inside the tenant's cluster.
+func (s *scope) insideInput() inside.Input {
 	spec, addons := s.tcp.Spec, s.tcp.Spec.Addons
-	input := inside.Input{
+	return inside.Input{
 		ClusterName:      s.input.ClusterName,
 		Version:          s.insideVersion(),
 		ServiceCIDR:      spec.Network.ServiceCIDR,
@@ -64,6 +73,20 @@ func (s *scope) content() (*tenant.Content, error) {
 		Konnectivity:     controlplane.Enabled(addons.Konnectivity),
 		Machines:         s.observation.Machines,
 	}
+}
+
+// sourceOf identifies an input.
+func sourceOf(input inside.Input) (string, error) {
+	encoded, err := json.Marshal(input)
+	if err != nil {
+		return "", fmt.Errorf("encoding what decides on the inside of a tenant's cluster: %w", err)
+	}
+	sum := sha256.Sum256(encoded)
+	return string(sum[:]), nil
+}
+
+// content renders what should be inside the tenant's cluster.
+func content(source string, input inside.Input) (*tenant.Content, error) {
 	objects, err := inside.Render(input)
 	if err != nil {
 		return nil, err
@@ -78,7 +101,7 @@ func (s *scope) content() (*tenant.Content, error) {
 		absent[i].SetNamespace(reference.Namespace)
 		absent[i].SetName(reference.Name)
 	}
-	return tenant.NewContent(objects, absent)
+	return tenant.NewContent(source, objects, absent)
 }
 
 // insideVersion is that of the older replicas while a change of version is under way:
@@ -133,7 +156,7 @@ func (s *scope) was(kind string) bool {
 }
 
 func (s *scope) addonsMessage() string {
-	message := fmt.Sprintf("%d objects are applied inside the tenant's cluster", len(s.wanted.Objects))
+	message := fmt.Sprintf("%d objects are applied inside the tenant's cluster", s.wanted.Count)
 	if !s.observation.Machines {
 		message += "; Deployments stand at 0 replicas until there is a machine"
 	}

@@ -46,17 +46,21 @@ func (s *scope) summarize(failure error) {
 	default:
 		s.setTrue(teapotv1.ReadyCondition, "the API at %s answers, etcd has quorum, add-ons are applied", s.tcp.Status.Endpoint.URL)
 	}
-	if unavailable := s.firstNotTrue(requiredForAvailable); unavailable != nil {
-		s.setFalse(teapotv1.AvailableCondition, unavailable.Reason, "%s: %s", unavailable.Type, unavailable.Message)
-	} else {
-		s.setTrue(teapotv1.AvailableCondition, "the API at %s answers and etcd has quorum", s.tcp.Status.Endpoint.URL)
-	}
+	s.summarizeAvailable()
 	s.summarizeStalled(first)
 	if failure == nil {
 		s.tcp.Status.ObservedGeneration = s.tcp.Generation
 	}
 	s.tcp.Status.ExternalManagedControlPlane = ptr.To(true)
 	s.tellReady()
+}
+
+func (s *scope) summarizeAvailable() {
+	if unavailable := s.firstNotTrue(requiredForAvailable); unavailable != nil {
+		s.setFalse(teapotv1.AvailableCondition, unavailable.Reason, "%s: %s", unavailable.Type, unavailable.Message)
+	} else {
+		s.setTrue(teapotv1.AvailableCondition, "the API at %s answers and etcd has quorum", s.tcp.Status.Endpoint.URL)
+	}
 }
 
 func (s *scope) summarizePaused() {

@@ -90,7 +90,30 @@ func (s *source) add(spec ast.Spec) {
 	}
 }
 
-// typeName is the name of the struct behind pointers and slices.
+// fieldsOf are the fields of a struct as JSON has them: those of a struct that is inline in it are
+// its own.
+func (s source) fieldsOf(goType string) []sourceField {
+	var all []sourceField
+	for _, field := range s.fields[goType] {
+		if field.name == "" {
+			all = append(all, s.fieldsOf(field.goType)...)
+		} else {
+			all = append(all, field)
+		}
+	}
+	return all
+}
+
+// typeOf is the type of a struct's field.
+func (s source) typeOf(goType, field string) string {
+	fields := s.fieldsOf(goType)
+	if i := slices.IndexFunc(fields, func(f sourceField) bool { return f.name == field }); i >= 0 {
+		return fields[i].goType
+	}
+	return ""
+}
+
+// typeName is the name, without its package, of the type behind pointers and slices.
 func typeName(expression ast.Expr) string {
 	switch expression := expression.(type) {
 	case *ast.StarExpr:
@@ -99,6 +122,8 @@ func typeName(expression ast.Expr) string {
 		return typeName(expression.Elt)
 	case *ast.Ident:
 		return expression.Name
+	case *ast.SelectorExpr:
+		return expression.Sel.Name
 	default:
 		return ""
 	}

@@ -47,7 +47,7 @@ func (w *writer) kind(path string) error {
 		}
 		for _, part := range []string{"spec", "status"} {
 			if schema, ok := root.Properties[part]; ok {
-				w.object(part, structOf(w.source, names.Kind, part), schema, rulesOf(schema))
+				w.object(part, w.source.typeOf(names.Kind, part), schema, rulesOf(schema))
 			}
 		}
 	}
@@ -62,10 +62,10 @@ func (w *writer) object(path, goType string, schema apiextensionsv1.JSONSchemaPr
 		w.linef("%s\n", escape(sentence(rule)))
 	}
 	w.linef("| Field | Type | Default | Meaning |\n|---|---|---|---|")
-	names := order(w.source.fields[goType], schema.Properties)
+	names := order(w.source.fieldsOf(goType), schema.Properties)
 	for _, name := range names {
 		property := schema.Properties[name]
-		w.linef("| `%s` | %s | %s | %s |", name, kindOf(property, slices.Contains(schema.Required, name)), defaultOf(property), meaning(property, rules.below(name, property)[""]))
+		w.linef("| `%s` | %s | %s | %s |", name, kindOf(property, w.source.typeOf(goType, name), slices.Contains(schema.Required, name)), defaultOf(property), meaning(property, rules.below(name, property)[""]))
 	}
 	for i, name := range names {
 		property, below := schema.Properties[name], path+"."+name
@@ -83,7 +83,7 @@ func (w *writer) object(path, goType string, schema apiextensionsv1.JSONSchemaPr
 			w.linef("\n### `%s`\n\n%s\n\nIts fields are those of [`%s.%s`](#%s).", below, paragraph(property.Description), path, names[j], anchor(path+"."+names[j]))
 			continue
 		}
-		w.object(below, structOf(w.source, goType, name), property, inner)
+		w.object(below, w.source.typeOf(goType, name), property, inner)
 	}
 }
 
@@ -108,15 +108,6 @@ func withoutName(c constant) string {
 	return paragraph(strings.TrimSpace(text))
 }
 
-func structOf(s source, goType, field string) string {
-	for _, f := range s.fields[goType] {
-		if f.name == field {
-			return f.goType
-		}
-	}
-	return ""
-}
-
 func scope(scope apiextensionsv1.ResourceScope) string {
 	if scope == apiextensionsv1.ClusterScoped {
 		return "cluster-wide"
@@ -124,9 +115,11 @@ func scope(scope apiextensionsv1.ResourceScope) string {
 	return "in a namespace"
 }
 
-func kindOf(schema apiextensionsv1.JSONSchemaProps, required bool) string {
+func kindOf(schema apiextensionsv1.JSONSchemaProps, goType string, required bool) string {
 	kind := schema.Type
 	switch {
+	case goType == "IntOrString":
+		kind = "number or percentage"
 	case schema.XIntOrString:
 		kind = "quantity"
 	case schema.Items != nil && schema.Items.Schema != nil:
@@ -185,8 +178,14 @@ func meaning(schema apiextensionsv1.JSONSchemaProps, rules []string) string {
 	if items := schema.Items; items != nil && items.Schema != nil && items.Schema.MaxLength != nil {
 		limits = append(limits, fmt.Sprintf("each at most %d characters", *items.Schema.MaxLength))
 	}
+	if schema.MaxProperties != nil {
+		limits = append(limits, fmt.Sprintf("at most %d entries", *schema.MaxProperties))
+	}
 	if schema.XListType != nil && *schema.XListType == "set" {
 		limits = append(limits, "no item twice")
+	}
+	if len(schema.XListMapKeys) > 0 {
+		limits = append(limits, "no two items with the same "+strings.Join(schema.XListMapKeys, " and "))
 	}
 	if len(limits) > 0 {
 		parts = append(parts, sentence(strings.Join(limits, "; ")))
