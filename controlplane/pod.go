@@ -189,7 +189,7 @@ func filesVolume(in Input, container string) corev1.Volume {
 // it uses. An idle component collects seldom either way, and what a busy one pays is measured:
 // docs/benchmarks.md, request_p50_ms and request_p99_ms against a floor with the default.
 // https://go.dev/doc/gc-guide#GOGC
-const heapGrowth = "30"
+const heapGrowth = "20"
 
 func container(name, image string, command []string, resources corev1.ResourceRequirements) corev1.Container {
 	return corev1.Container{

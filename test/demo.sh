@@ -49,19 +49,32 @@ machine_room() {
 	bin/machineroom hosts -n metal --first 3 | "$KUBECTL" apply -f - >/dev/null
 }
 
-# machines_join waits for the machines of examples/machines.yaml, and says what they do meanwhile.
+# pool applies examples/workerpool.yaml, unless an earlier run did, which may have scaled it since.
+pool() {
+	if "$KUBECTL" -n acme get workerpool workers >/dev/null 2>&1; then
+		say "the pool of examples/workerpool.yaml is there"
+		return
+	fi
+	say "applying examples/workerpool.yaml"
+	"$KUBECTL" apply -f examples/workerpool.yaml
+}
+
+# machines_join waits until the pool has the machines that it wants, and says what they do meanwhile.
 machines_join() {
-	local wanted now before="" ready deadline=$((SECONDS + 900))
-	wanted=$("$KUBECTL" -n acme get machinedeployment acme-workers -o 'jsonpath={.spec.replicas}')
+	local now before="" deadline=$((SECONDS + 900))
 	while :; do
 		now=$("$KUBECTL" -n acme get machineclaims --no-headers -o \
 			custom-columns=NAME:.metadata.name,HOST:.status.host.name,PHASE:.status.phase,STATE:.status.hostState)
 		[ "$now" = "$before" ] || { sed "s/^/[$(printf %3d $((SECONDS - STARTED)))s]   /" <<<"$now"; before=$now; }
-		ready=$("$KUBECTL" -n acme get machinedeployment acme-workers -o 'jsonpath={.status.readyReplicas}')
-		[ "${ready:-0}" -lt "$wanted" ] || break
-		[ $SECONDS -lt $deadline ] || fail "the machines are not ready after 15 minutes; see: $KUBECTL -n acme describe machineclaims, bin/machineroom list"
-		sleep 2
+		"$KUBECTL" -n acme wait workerpool/workers --for=condition=Ready --timeout=2s >/dev/null 2>&1 && pool_is_current && return
+		[ $SECONDS -lt $deadline ] || fail "the machines are not ready after 15 minutes; see: $KUBECTL -n acme describe workerpool,machineclaims, bin/machineroom list"
 	done
+}
+
+# pool_is_current says whether the pool's status is about what is wanted of it now.
+pool_is_current() {
+	[ "$("$KUBECTL" -n acme get workerpool workers -o 'jsonpath={.status.observedGeneration} {.status.availableReplicas}')" = \
+		"$("$KUBECTL" -n acme get workerpool workers -o 'jsonpath={.metadata.generation} {.spec.replicas}')" ]
 }
 
 up() {
@@ -80,8 +93,7 @@ up() {
 	"$KUBECTL" apply -f examples/acme.yaml
 	if [ "$CLUSTER" != existing ]; then
 		machine_room
-		say "applying examples/machines.yaml"
-		"$KUBECTL" apply -f examples/machines.yaml
+		pool
 	fi
 	teapot_cli
 	bin/teapot wait $NAME --namespace acme --timeout 5m
@@ -102,6 +114,13 @@ up() {
 		# Routes between the pods of two machines, as a network plug-in makes them.
 		bin/teapot proxy $NAME --namespace acme -- "$KUBECTL" apply -f test/machineroom/pod-network.yaml
 		bin/teapot proxy $NAME --namespace acme -- "$KUBECTL" get nodes -o wide
+		if [ "$("$KUBECTL" -n acme get workerpool workers -o 'jsonpath={.spec.replicas}')" = 2 ]; then
+			say "scaling the pool to three machines"
+			bin/teapot scale pool workers --namespace acme --replicas 3
+			machines_join
+		fi
+		bin/teapot get pools --namespace acme
+		bin/teapot get machines --namespace acme
 		say "logs of a pod on a machine, by way of konnectivity"
 		bin/teapot proxy $NAME --namespace acme -- "$KUBECTL" -n kube-system logs daemonset/kube-proxy --tail 1
 		say "done"
@@ -112,7 +131,7 @@ up() {
 		  export KUBECONFIG=$KUBECONFIG
 		  bin/teapot get hosts -A
 		  bin/machineroom list
-		  $KUBECTL -n acme scale machinedeployment acme-workers --replicas 1    # gives a host back
+		  bin/teapot scale pool workers -n acme --replicas 1    # gives hosts back
 		EOT
 	fi
 	cat <<-EOT

@@ -42,11 +42,17 @@ type machinesTenant struct {
 // its API answers.
 func (f *fleet) newTenant(t *testing.T, name string, replicas int64, hosts ...string) *machinesTenant {
 	t.Helper()
+	return f.tenantOf(t, name, "machines.yaml", replicas, hosts...)
+}
+
+// tenantOf is newTenant with the example that says what its machines are.
+func (f *fleet) tenantOf(t *testing.T, name, example string, replicas int64, hosts ...string) *machinesTenant {
+	t.Helper()
 	x := &machinesTenant{namespace: f.newNamespace(t, name), name: "e2e-" + name, kubeconfig: filepath.Join(t.TempDir(), name)}
 	for _, host := range hosts {
 		f.label(t, host, name)
 	}
-	for _, file := range []string{"acme.yaml", "machines.yaml"} {
+	for _, file := range []string{"acme.yaml", example} {
 		text, err := os.ReadFile(filepath.Join(root, "examples", file))
 		if err != nil {
 			t.Fatal(err)
@@ -94,6 +100,17 @@ func (x *machinesTenant) adapt(t *testing.T, o *unstructured.Unstructured, label
 	switch o.GetKind() {
 	case "Namespace":
 		return false
+	case "WorkerPool":
+		o.SetName(x.name)
+		set(x.name, "spec", "controlPlaneName")
+		set(replicas, "spec", "replicas")
+		set(map[string]any{hostLabel + label: "true"}, "spec", "hostSelector", "matchLabels")
+		set(map[string]any{generationLabel: "1", roleLabel: ""}, "spec", "labels")
+		set([]any{map[string]any{"key": "e2e.teapot.dev/taint", "effect": "PreferNoSchedule"}}, "spec", "taints")
+		set(int64(30), "spec", "remediation", "unhealthyTimeoutSeconds")
+		for _, field := range []string{"nodeDrainTimeoutSeconds", "nodeVolumeDetachTimeoutSeconds", "nodeDeletionTimeoutSeconds"} {
+			set(int64(drainSeconds), "spec", "deletion", field)
+		}
 	case "HostMachineTemplate":
 		set(map[string]any{hostLabel + label: "true"}, "spec", "template", "spec", "hostSelector", "matchLabels")
 	case "MachineDeployment":

@@ -275,7 +275,7 @@ func (f *fleet) dump(ctx context.Context, t *testing.T) {
 		}
 		role := namespace.Labels[fleetLabel]
 		kubectl(role+".yaml", "get", "-n", namespace.Name, "-o", "yaml",
-			"baremetalhosts,hostdeploypolicies,clusters,machinedeployments,machinesets,machines,machinehealthchecks,kubeadmconfigs,tenantclusters,hostmachines,hostmachinetemplates,machineclaims")
+			"workerpools,baremetalhosts,hostdeploypolicies,clusters,machinedeployments,machinesets,machines,machinehealthchecks,kubeadmconfigs,tenantclusters,hostmachines,hostmachinetemplates,machineclaims")
 		kubectl(role+"-events.txt", "get", "events", "-n", namespace.Name, "--sort-by=.metadata.creationTimestamp")
 	}
 	for _, who := range [][2]string{
