@@ -62,11 +62,16 @@ generate: ## rewrite CRDs, deep copies and docs/api.md from the types
 
 .PHONY: golden
 golden: ## rewrite the golden files
-	go test ./controlplane/... ./konnectivity/... -update
+	go test ./controlplane/... ./konnectivity/... ./workers/pool -update
 
 .PHONY: images
 images: ## build Teapot's images (amd64 and arm64) as OCI archives into dist/
 	go run ./images --platform linux/amd64,linux/arm64 --tag $(TAG) --output dist
+
+.PHONY: release-manifests
+release-manifests: ## write what clusterctl installs Teapot from into dist/clusterctl
+	@mkdir -p bin && go build -o bin/devcluster ./test/devcluster
+	go run ./release --helm "$$(bin/devcluster bin helm)" --image $(IMAGE_REPO)/teapot-manager --output dist/clusterctl
 
 .PHONY: demo
 demo: ## start everything and end with a tenant's API that answers

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/uuid"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/utils/clock"
+	bootstrapv1 "sigs.k8s.io/cluster-api/api/bootstrap/kubeadm/v1beta2"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -25,7 +26,6 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
-	"github.com/teapot-cloud/teapot/controllers/apply"
 	"github.com/teapot-cloud/teapot/controllers/hostmachine"
 	"github.com/teapot-cloud/teapot/controllers/hosts"
 	"github.com/teapot-cloud/teapot/controllers/machineclaim"
@@ -34,6 +34,7 @@ import (
 	"github.com/teapot-cloud/teapot/controllers/tenant"
 	"github.com/teapot-cloud/teapot/controllers/tenantcluster"
 	"github.com/teapot-cloud/teapot/controllers/tenantcontrolplane"
+	"github.com/teapot-cloud/teapot/controllers/workerpool"
 	"github.com/teapot-cloud/teapot/controlplane"
 	"github.com/teapot-cloud/teapot/workers/host"
 )
@@ -43,6 +44,7 @@ func Scheme() *runtime.Scheme {
 	scheme := runtime.NewScheme()
 	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
 	utilruntime.Must(clusterv1.AddToScheme(scheme))
+	utilruntime.Must(bootstrapv1.AddToScheme(scheme))
 	utilruntime.Must(host.AddToScheme(scheme))
 	utilruntime.Must(teapotv1.AddToScheme(scheme))
 	return scheme
@@ -77,7 +79,7 @@ func transform(in any) (any, error) {
 	case *host.Object:
 		return host.Transform(in)
 	default:
-		return apply.Transform(in)
+		return workerpool.Trim(in)
 	}
 }
 
@@ -108,6 +110,8 @@ func Setup(mgr ctrl.Manager, options Options) error {
 			Clock:    clock.RealClock{},
 			Settings: options.Settings,
 		},
+		// Waits for Cluster API by itself: pools say so, and go without it.
+		&workerpool.Reconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Recorder: mgr.GetEventRecorder("teapot"), Clock: clock.RealClock{}},
 	}); err != nil {
 		return err
 	}

@@ -149,6 +149,8 @@ const (
 
 	// ReasonWaitingForControlPlane: the TenantControlPlane that a WorkerPool names is not there yet.
 	ReasonWaitingForControlPlane = "WaitingForControlPlane"
+	// ReasonWaitingForClusterAPI: the management cluster lacks a kind that WorkerPools are made of.
+	ReasonWaitingForClusterAPI = "WaitingForClusterAPI"
 	// ReasonVersionSkew: the machines' version is newer than the control plane's, or too old.
 	ReasonVersionSkew = "VersionSkew"
 	// ReasonNameTaken: an object of the name that a WorkerPool needs belongs to somebody else.

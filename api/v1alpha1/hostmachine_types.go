@@ -22,6 +22,7 @@ import (
 // +kubebuilder:printcolumn:name="Provider ID",type=string,priority=1,JSONPath=`.spec.providerID`
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 // +kubebuilder:metadata:labels="cluster.x-k8s.io/v1beta2=v1alpha1"
+// +kubebuilder:metadata:labels="clusterctl.cluster.x-k8s.io="
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 63 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="metadata.name: must be a DNS label of at most 63 characters (a-z, 0-9 and '-', no dots), since it becomes the machine's host name and the value of labels"
 type HostMachine struct {
 	metav1.TypeMeta `json:",inline"`
@@ -110,6 +111,7 @@ type HostMachineInitialization struct {
 // +kubebuilder:printcolumn:name="Memory",type=string,JSONPath=`.status.capacity.memory`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:metadata:labels="cluster.x-k8s.io/v1beta2=v1alpha1"
+// +kubebuilder:metadata:labels="clusterctl.cluster.x-k8s.io="
 type HostMachineTemplate struct {
 	metav1.TypeMeta `json:",inline"`
 	// +optional

@@ -21,7 +21,7 @@ import (
 // +kubebuilder:printcolumn:name="Power",type=boolean,JSONPath=`.status.poweredOn`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
-// +kubebuilder:metadata:labels="clusterctl.cluster.x-k8s.io/move="
+// +kubebuilder:metadata:labels="clusterctl.cluster.x-k8s.io="
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 63 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="metadata.name: must be a DNS label of at most 63 characters (a-z, 0-9 and '-', no dots), since it becomes the machine's host name and the value of labels"
 type MachineClaim struct {
 	metav1.TypeMeta `json:",inline"`

@@ -18,6 +18,7 @@ import (
 // +kubebuilder:printcolumn:name="Failure domains",type=string,JSONPath=`.status.failureDomains[*].name`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:metadata:labels="cluster.x-k8s.io/v1beta2=v1alpha1"
+// +kubebuilder:metadata:labels="clusterctl.cluster.x-k8s.io="
 type TenantCluster struct {
 	metav1.TypeMeta `json:",inline"`
 	// +optional
@@ -86,6 +87,7 @@ type TenantClusterInitialization struct {
 // +kubebuilder:resource:shortName=tct,categories={teapot,cluster-api}
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:metadata:labels="cluster.x-k8s.io/v1beta2=v1alpha1"
+// +kubebuilder:metadata:labels="clusterctl.cluster.x-k8s.io="
 type TenantClusterTemplate struct {
 	metav1.TypeMeta `json:",inline"`
 	// +optional

@@ -25,6 +25,7 @@ import (
 // +kubebuilder:printcolumn:name="Certificates expire",type=string,format=date-time,priority=1,JSONPath=`.status.certificatesExpire`
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 // +kubebuilder:metadata:labels="cluster.x-k8s.io/v1beta2=v1alpha1"
+// +kubebuilder:metadata:labels="clusterctl.cluster.x-k8s.io="
 // +kubebuilder:validation:XValidation:rule="!has(self.spec.datastore) || !has(self.spec.datastore.adoptFrom) || self.spec.datastore.adoptFrom.startsWith('tcp-' + self.metadata.name + '-')",fieldPath=".spec.datastore.adoptFrom",message="must be the namespace that a control plane of the same namespace and name retained, tcp-<name>-<hash>; the condition NamespaceReady names it if there is one"
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 50",message="metadata.name: must be at most 50 characters, since the name of the control plane's own namespace is made from it"
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="metadata.name: must be a DNS label (a-z, 0-9 and '-', no dots), since host names are made from it"

@@ -13,6 +13,7 @@ import (
 // +kubebuilder:resource:shortName=tcpt,categories={teapot,cluster-api}
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:metadata:labels="cluster.x-k8s.io/v1beta2=v1alpha1"
+// +kubebuilder:metadata:labels="clusterctl.cluster.x-k8s.io="
 type TenantControlPlaneTemplate struct {
 	metav1.TypeMeta `json:",inline"`
 	// +optional

@@ -12,6 +12,7 @@ import (
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:resource:shortName=wp,categories=teapot
+// +kubebuilder:metadata:labels="clusterctl.cluster.x-k8s.io="
 // +kubebuilder:subresource:status
 // +kubebuilder:subresource:scale:specpath=.spec.replicas,statuspath=.status.replicas,selectorpath=.status.selector
 // +kubebuilder:printcolumn:name="Control plane",type=string,JSONPath=`.spec.controlPlaneName`
@@ -97,6 +98,7 @@ type WorkerPoolSpec struct {
 	// +kubebuilder:validation:MaxProperties=32
 	// +kubebuilder:validation:XValidation:rule="self.all(k, k.indexOf('/') <= 253 && k.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="keys must be those of labels, for example example.com/rack"
 	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.matches('^([-a-z0-9.]*[.])?(kubernetes|k8s)[.]io/') || k.matches('^(node-role|([-a-z0-9.]*[.])?(node-restriction|node|kubelet))[.]kubernetes[.]io/|^topology[.]kubernetes[.]io/(zone|region)$'))",message="keys of kubernetes.io and k8s.io must be topology.kubernetes.io/zone or region, or of node-role.kubernetes.io, node-restriction.kubernetes.io, node.kubernetes.io or kubelet.kubernetes.io: a kubelet may not give its Node others"
+	// +kubebuilder:validation:XValidation:rule="self.map(k, k.size() + self[k].size() + 2).sum() <= 1024",message="are too long together: a kubelet is given them in one argument of at most 1024 characters; give fewer or shorter ones"
 	Labels map[string]LabelValue `json:"labels,omitempty"`
 
 	// taints are those that the Nodes register with. A change replaces the machines.
@@ -126,7 +128,8 @@ type WorkerPoolSpec struct {
 	// +kubebuilder:default={}
 	Remediation PoolRemediation `json:"remediation,omitempty,omitzero"`
 
-	// paused stops all changes to the pool's machines, its deletion included.
+	// paused stops all changes to the pool's machines, its deletion included: Cluster API's objects
+	// of the pool are paused, too.
 	// +optional
 	Paused bool `json:"paused,omitempty"`
 }
@@ -172,14 +175,16 @@ type PoolBootstrap struct {
 	// +listMapKey=path
 	// +kubebuilder:validation:MaxItems=32
 	Files []BootstrapFile `json:"files,omitempty"`
-	// preKubeadmCommands are run by a shell before the machine joins.
+	// preKubeadmCommands are run by a shell before the machine joins. Like all user data of Cluster
+	// API they are a template for cloud-init (Jinja): {{ ds.meta_data.local_hostname }} is the
+	// machine's name.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=32
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=10240
 	PreKubeadmCommands []string `json:"preKubeadmCommands,omitempty"`
-	// postKubeadmCommands are run by a shell after the machine joined.
+	// postKubeadmCommands are run by a shell after the machine joined, as preKubeadmCommands are.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=32

@@ -87,13 +87,13 @@ func (s *scope) ensureMetaData(ctx context.Context) error {
 	return err
 }
 
-// owned is the metadata of an object that belongs to the machine: with Cluster API's labels, by
-// which people select.
+// owned is the metadata of an object that belongs to the machine: with Cluster API's labels and the
+// pool's, by which people select and machines are kept apart.
 func (s *scope) owned(name string) metav1.ObjectMeta {
 	labels := maps.Clone(s.hm.Labels)
 	maps.DeleteFunc(labels, func(key, _ string) bool {
 		group, _, _ := strings.Cut(key, "/")
-		return group != clusterv1.GroupVersion.Group
+		return group != clusterv1.GroupVersion.Group && key != teapotv1.PoolLabel
 	})
 	if labels == nil {
 		labels = map[string]string{}

@@ -65,6 +65,7 @@ func TrimCluster(in any) (any, error) {
 	trimmed := &clusterv1.Cluster{TypeMeta: cluster.TypeMeta}
 	trimmed.Namespace, trimmed.Name, trimmed.UID = cluster.Namespace, cluster.Name, cluster.UID
 	trimmed.ResourceVersion = cluster.ResourceVersion
+	trimmed.Labels = cluster.Labels
 	trimmed.DeletionTimestamp = cluster.DeletionTimestamp
 	trimmed.Spec.Paused, trimmed.Spec.ControlPlaneRef = cluster.Spec.Paused, cluster.Spec.ControlPlaneRef
 	trimmed.Spec.InfrastructureRef, trimmed.Spec.ControlPlaneEndpoint = cluster.Spec.InfrastructureRef, cluster.Spec.ControlPlaneEndpoint

@@ -181,7 +181,7 @@ func lastHost(t *testing.T, f *fleet, x, rival *machinesTenant) {
 		return nil
 	})
 	has.machines(t, 1)
-	wants.poolSays(t, time.Minute, metav1.ConditionFalse, teapotv1.ReasonScaling, "taken")
+	wants.poolSays(t, time.Minute, metav1.ConditionFalse, teapotv1.ReasonMachinesNotReady, "taken")
 	has.scalePool(t, 0)
 	if now := wants.machines(t, 1); now[0].on != f.names[0] {
 		t.Errorf("the machine is on %s", now[0].on)

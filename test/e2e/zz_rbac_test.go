@@ -209,10 +209,17 @@ func (e auditEvent) rights() []right {
 	switch {
 	case e.Verb == "patch" && e.ResponseStatus.Code == 201:
 		also("create") // server-side apply of what was not there
+		if r.group == teapotv1.GroupVersion.Group && r.resource == "hostmachinetemplates" {
+			// The chart's admission policy asks whether who asks for what only an operator may, may.
+			also("override")
+		}
 	case e.Verb == "watch" && strings.Contains(e.RequestURI, "sendInitialEvents=true"):
 		also("list") // which is what API servers before v1.34 are asked for instead
-	case r == right{group: teapotv1.GroupVersion.Group, resource: "tenantcontrolplanes", verb: "patch", name: r.name}:
+	case e.Verb == "patch" && r.group == teapotv1.GroupVersion.Group && (r.resource == "tenantcontrolplanes" || r.resource == "workerpools"):
 		// The chart's admission policy asks whether whoever removes a finalizer may.
+		if r.resource == "workerpools" {
+			also("delete") // by API servers that guard owner references
+		}
 		r.resource += "/finalizers"
 		also("update")
 	case e.Verb == "create" && r.group == teapotv1.GroupVersion.Group && r.resource == "machineclaims",

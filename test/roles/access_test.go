@@ -21,7 +21,7 @@ func TestWhatRolesGrant(t *testing.T) {
 		templates     = "tenantcontrolplanetemplates.teapot.dev"
 	)
 	wantGrants(t, []grant{
-		{controlPlanes, []string{"get"}, and(everywhere(operator, clusterAPI, kubeadmProvider), viewer, tenant)},
+		{controlPlanes, []string{"get"}, and(everywhere(operator, manager, clusterAPI, kubeadmProvider), viewer, tenant)},
 		{controlPlanes, []string{"list", "watch"}, and(everywhere(operator, manager, clusterAPI), viewer, tenant)},
 		{controlPlanes, []string{"create", "update", "delete"}, and(everywhere(operator, clusterAPI), tenant)},
 		{controlPlanes, []string{"patch"}, and(everywhere(operator, manager, clusterAPI), tenant)},

@@ -210,11 +210,13 @@ func TestATenantCannotChooseAProviderID(t *testing.T) {
 	}
 }
 
-// TestFinalizersOfMachines hold a claim and a machine until the host is given back, whatever a
-// tenant writes.
+// TestFinalizersOfMachines hold a claim, a machine and a pool until the hosts are given back,
+// whatever a tenant writes.
 func TestFinalizersOfMachines(t *testing.T) {
 	byTenant, byManager := as(t, tenant), as(t, manager)
-	for kind, finalizer := range map[*machineKind]string{&claims: teapotv1.MachineClaimFinalizer, &machines: teapotv1.HostMachineFinalizer} {
+	for kind, finalizer := range map[*machineKind]string{
+		&claims: teapotv1.MachineClaimFinalizer, &machines: teapotv1.HostMachineFinalizer, &pools: teapotv1.WorkerPoolFinalizer,
+	} {
 		t.Run(kind.name, func(t *testing.T) {
 			object := kind.object(t, "held", "", "")
 			forget(t, object)
@@ -334,7 +336,7 @@ func TestTheManagerAndHosts(t *testing.T) {
 		wantRefused(t, what, c.Patch(t.Context(), object.DeepCopy(), merge(body)), "spec.bmc: the manager does not change it")
 	}
 	before := object.DeepCopy()
-	host.Take(object, host.Holder{NamespacedName: types.NamespacedName{Namespace: tenantNamespace, Name: "a"}, UID: "1"})
+	host.Take(object, host.Holder{NamespacedName: types.NamespacedName{Namespace: tenantNamespace, Name: "a"}, UID: "1"}, "2")
 	host.Provision(object, host.Provisioning{Image: teapotv1.Image{URL: "oci://registry.example.com/node"}, UserData: "a", Cleaning: teapotv1.CleaningDisabled})
 	if err := c.Patch(t.Context(), object, client.MergeFrom(before)); err != nil {
 		t.Errorf("taking and provisioning it: %v", err)

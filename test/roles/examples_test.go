@@ -29,9 +29,7 @@ var forWhom = regexp.MustCompile(`(?m)^# for: (.*)$`)
 // are somebody else's to make.
 func TestExamples(t *testing.T) {
 	as(t, operator) // the roles are there
-	if err := apiserver.InstallUpstream(apiserver.Config(t), apiserver.ClusterAPICRDs, apiserver.KubeadmBootstrapCRDs); err != nil {
-		t.Fatal(err)
-	}
+	installClusterAPI(t)
 	installHosts(t)
 	admin := asAdmin(t)
 	paths, err := filepath.Glob(filepath.Join(apiserver.Root(t), "examples", "*.yaml"))

@@ -33,7 +33,10 @@ var (
 	machineTemplates = machineKind{"HostMachineTemplate", "hostmachinetemplates", "spec.template.spec", []string{
 		"spec.template.spec.automatedCleaningMode", "spec.template.spec.image.url",
 	}}
-	machineKinds = []machineKind{claims, machines, machineTemplates}
+	pools = machineKind{"WorkerPool", "workerpools", "spec", []string{
+		"spec.automatedCleaningMode", "spec.image.url", "metadata.finalizers",
+	}}
+	machineKinds = []machineKind{claims, machines, machineTemplates, pools}
 )
 
 func machineKindNames() (names []string) {
@@ -51,8 +54,11 @@ func (k machineKind) object(t *testing.T, name, metadata, fields string) *unstru
 	if !strings.Contains(fields, "image:") {
 		spec = "{image: {url: 'oci://registry.example.com/node:v1.36.3'}, " + fields + "}"
 	}
-	if k.name == machineTemplates.name {
+	switch k.name {
+	case machineTemplates.name:
 		spec = "{template: {spec: " + spec + "}}"
+	case pools.name:
+		spec = "{controlPlaneName: acme, version: v1.36.3, replicas: 3, " + strings.TrimPrefix(spec, "{")
 	}
 	text := fmt.Sprintf("{apiVersion: %s, kind: %s, metadata: {namespace: %s, name: %q, %s}, spec: %s}", teapotv1.GroupVersion, k.name, tenantNamespace, name, metadata, spec)
 	data, err := yaml.YAMLToJSON([]byte(text))
@@ -89,6 +95,7 @@ func TestWhatRolesGrantOnMachines(t *testing.T) {
 		claims           = "machineclaims.teapot.dev"
 		machines         = "hostmachines.teapot.dev"
 		templates        = "hostmachinetemplates.teapot.dev"
+		pools            = "workerpools.teapot.dev"
 		clusters         = "tenantclusters.teapot.dev"
 		clusterTemplates = "tenantclustertemplates.teapot.dev"
 		hosts            = "baremetalhosts.metal3.io"
@@ -102,21 +109,30 @@ func TestWhatRolesGrantOnMachines(t *testing.T) {
 		{claims + "/finalizers", []string{"update"}, nil},
 
 		{machines, []string{"get", "list", "watch"}, and(everywhere(operator, manager, clusterAPI), viewer, tenant)},
-		{machines, []string{"create", "update", "delete"}, and(everywhere(operator, clusterAPI), tenant)},
-		{machines, []string{"patch"}, and(everywhere(operator, manager, clusterAPI), tenant)},
+		{machines, []string{"create", "update"}, and(everywhere(operator, clusterAPI), tenant)},
+		{machines, []string{"patch", "delete"}, and(everywhere(operator, manager, clusterAPI), tenant)},
 		{machines, []string{"deletecollection"}, and(everywhere(operator), tenant)},
 		{machines, []string{"override"}, everywhere(operator, manager, clusterAPI)},
 		{machines + "/finalizers", []string{"update"}, everywhere(manager)},
 
-		{templates, []string{"get"}, and(everywhere(operator, clusterAPI), viewer, tenant)},
-		{templates, []string{"list", "watch"}, and(everywhere(operator, manager, clusterAPI), viewer, tenant)},
-		{templates, []string{"create", "update", "patch", "delete"}, and(everywhere(operator, clusterAPI), tenant)},
+		{templates, []string{"get", "list", "watch"}, and(everywhere(operator, manager, clusterAPI), viewer, tenant)},
+		{templates, []string{"create", "patch", "delete"}, and(everywhere(operator, manager, clusterAPI), tenant)},
+		{templates, []string{"update"}, and(everywhere(operator, clusterAPI), tenant)},
 		{templates, []string{"deletecollection"}, and(everywhere(operator), tenant)},
-		{templates, []string{"override"}, everywhere(operator)},
+		{templates, []string{"override"}, everywhere(operator, manager)},
 
-		{clusters, []string{"get"}, and(everywhere(operator, clusterAPI), viewer, tenant)},
-		{clusters, []string{"list", "watch"}, and(everywhere(operator, manager, clusterAPI), viewer, tenant)},
-		{clusters, []string{"create", "update", "patch", "delete"}, and(everywhere(operator, clusterAPI), tenant)},
+		{pools, []string{"get"}, and(everywhere(operator), viewer, tenant)},
+		{pools, []string{"list", "watch"}, and(everywhere(operator, manager), viewer, tenant)},
+		{pools, []string{"create", "update", "delete", "deletecollection"}, and(everywhere(operator), tenant)},
+		{pools, []string{"patch"}, and(everywhere(operator, manager), tenant)},
+		{pools, []string{"override"}, everywhere(operator)},
+		{pools + "/finalizers", []string{"update"}, everywhere(manager)},
+		{pools + "/scale", []string{"get"}, and(everywhere(operator), viewer, tenant)},
+		{pools + "/scale", []string{"update", "patch"}, and(everywhere(operator), tenant)},
+
+		{clusters, []string{"get", "list", "watch"}, and(everywhere(operator, manager, clusterAPI), viewer, tenant)},
+		{clusters, []string{"create"}, and(everywhere(operator, manager, clusterAPI), tenant)},
+		{clusters, []string{"update", "patch", "delete"}, and(everywhere(operator, clusterAPI), tenant)},
 		{clusters, []string{"deletecollection"}, and(everywhere(operator), tenant)},
 		{clusterTemplates, []string{"get", "list", "watch"}, and(everywhere(operator, clusterAPI), viewer, tenant)},
 		{clusterTemplates, []string{"create", "update", "patch", "delete"}, and(everywhere(operator, clusterAPI), tenant)},
@@ -129,12 +145,10 @@ func TestWhatRolesGrantOnMachines(t *testing.T) {
 		{policies, []string{"list", "watch"}, everywhere(operator, manager)},
 		{policies, []string{"create", "update", "patch", "delete"}, nil},
 		{"hostclaims.metal3.io", []string{"get", "create", "update", "patch"}, nil},
-		{"machines.cluster.x-k8s.io", []string{"list", "watch", "patch"}, everywhere(manager)},
-		{"machines.cluster.x-k8s.io", []string{"create", "update", "delete"}, nil},
 		{"kubeadmconfigs.bootstrap.cluster.x-k8s.io", []string{"get"}, everywhere(manager)},
 		{"kubeadmconfigs.bootstrap.cluster.x-k8s.io", []string{"list", "watch", "create", "update", "patch"}, nil},
 	}
-	for _, resource := range []string{claims, machines, templates, clusters} {
+	for _, resource := range []string{claims, machines, templates, clusters, pools} {
 		grants = append(grants,
 			grant{resource + "/status", []string{"get"}, and(everywhere(operator), viewer, tenant)},
 			grant{resource + "/status", []string{"patch"}, everywhere(manager)},
@@ -192,9 +206,14 @@ func TestUncleanedHosts(t *testing.T) {
 			if err := byTenant.Patch(t.Context(), object, merge(`{"metadata": {"labels": {"a": "b"}}}`)); err != nil {
 				t.Errorf("a tenant changes something else: %v", err)
 			}
-			if kind.name == machineTemplates.name { // the others cannot be changed by anybody
+			// In the others it cannot be changed by anybody.
+			if kind.name == machineTemplates.name || kind.name == pools.name {
 				mode := func(c client.Client, value string) error {
-					return c.Patch(t.Context(), object, merge(`{"spec": {"template": {"spec": {"automatedCleaningMode": `+value+`}}}}`))
+					spec := `{"automatedCleaningMode": ` + value + `}`
+					if kind.name == machineTemplates.name {
+						spec = `{"template": {"spec": ` + spec + `}}`
+					}
+					return c.Patch(t.Context(), object, merge(`{"spec": `+spec+`}`))
 				}
 				refused("a tenant changes it", mode(byTenant, `"metadata"`))
 				refused("a tenant removes it", mode(byTenant, "null"))
@@ -212,6 +231,7 @@ func TestUncleanedHosts(t *testing.T) {
 		return kind.object(t, "copied", "", "automatedCleaningMode: disabled")
 	}
 	mustCreate(t, as(t, manager), disabled(claims), client.DryRunAll)
+	mustCreate(t, as(t, manager), machineTemplates.object(t, "copied", madeByTeapot, "automatedCleaningMode: disabled"), client.DryRunAll)
 	mustCreate(t, as(t, clusterAPI), disabled(machines), client.DryRunAll)
 	wantRefused(t, "Cluster API makes a template for a ClusterClass", as(t, clusterAPI).Create(t.Context(), disabled(machineTemplates)), "needs the verb override")
 }

@@ -41,6 +41,7 @@ func rendered[T any](t *testing.T, kind string) []T {
 // does not run here. Types of variables are checked too, which it does not.
 func TestPoliciesTypeCheck(t *testing.T) {
 	installHosts(t)
+	installClusterAPI(t)
 	mapper := asAdmin(t).RESTMapper()
 	schemas := &resolver.ClientDiscoveryResolver{Discovery: discovery.NewDiscoveryClientForConfigOrDie(apiserver.Config(t))}
 	for _, name := range append([]string{planes.name, templates.name}, machineKindNames()...) {
@@ -76,12 +77,15 @@ func TestEveryRuleIsTried(t *testing.T) {
 			tried[kind.resource] = append(tried[kind.resource], kind.spec+"."+crossing.field)
 		}
 	}
-	tried[planes.resource] = append(tried[planes.resource], "metadata.finalizers") // TestTheManagersFinalizer
+	tried[planes.resource] = append(tried[planes.resource],
+		"metadata.finalizers", "metadata.ownerReferences") // TestTheManagersFinalizer, TestATenantCannotChooseACluster
 	for _, kind := range machineKinds {
 		tried[kind.resource] = kind.tried
 	}
-	tried["secrets"] = []string{"metadata.labels"} // TestTheManagerAndSecrets
-	tried["baremetalhosts"] = []string{"spec.bmc"} // TestTheManagerAndHosts
+	tried["secrets"] = []string{"metadata.labels"}                          // TestTheManagerAndSecrets
+	tried["baremetalhosts"] = []string{"spec.bmc"}                          // TestTheManagerAndHosts
+	tried["clusters"] = []string{"spec.controlPlaneRef", "metadata.labels"} // TestAClusterTakesNoControlPlane, TestAClusterDoesNotPose
+	tried["machinedeployments"] = []string{"metadata.labels"}               // TestTheManagerAndClusterAPI
 	for _, policy := range rendered[admissionv1.ValidatingAdmissionPolicy](t, "ValidatingAdmissionPolicy") {
 		for _, validation := range policy.Spec.Validations {
 			field, _, _ := strings.Cut(strings.TrimPrefix(validation.Message+validation.MessageExpression, "'"), ":")

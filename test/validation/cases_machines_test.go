@@ -6,8 +6,9 @@ import (
 	"strings"
 )
 
-// Machines' kinds share what is asked of a host (HostRequest): MachineClaim and HostMachine have
-// it in spec, HostMachineTemplate in spec.template.spec. So one table serves all three.
+// Machines' kinds share what is asked of a host (HostRequest): MachineClaim, HostMachine and
+// WorkerPool have it in spec, HostMachineTemplate in spec.template.spec. So one table serves all
+// four.
 
 const (
 	// image is a request's minimum.
@@ -86,6 +87,15 @@ func badRequests() []badInput {
 		{name: "an empty model", spec: inRequest("hardware.gpus.model", "''"), field: "spec.hardware.gpus.model", want: "leave it out for any"},
 		{name: "a model too long", spec: inRequest("hardware.gpus.model", strings.Repeat("a", 64)), field: "spec.hardware.gpus.model", want: "may not be more than 63"},
 
+		// spread
+		{name: "spread over nothing", spec: request("spread: [{maxPerDomain: 1}]"), field: "spec.spread[0].topologyKey", want: "Required value"},
+		{name: "spread over an impossible label", spec: request("spread: [{topologyKey: a/b/c}]"), field: "spec.spread[0].topologyKey", want: "must be the key of a label, " + wantLabelKey},
+		{name: "spread over a label too long", spec: request("spread: [{topologyKey: " + strings.Repeat("a", 318) + "}]"), field: "spec.spread[0].topologyKey", want: "may not be more than 317"},
+		{name: "spread over one label twice", spec: request("spread: [{topologyKey: rack}, {topologyKey: rack, maxPerDomain: 1}]"), field: "spec.spread[1]", want: "Duplicate value"},
+		{name: "spread over too many labels", spec: request("spread: [" + numbered("{topologyKey: l%d}", 5) + "]"), field: "spec.spread", want: "must have at most 4 items"},
+		{name: "no machine in a domain", spec: request("spread: [{topologyKey: rack, maxPerDomain: 0}]"), field: "spec.spread[0].maxPerDomain", want: "should be greater than or equal to 1"},
+		{name: "too many machines in a domain", spec: request("spread: [{topologyKey: rack, maxPerDomain: 10001}]"), field: "spec.spread[0].maxPerDomain", want: "should be less than or equal to 10000"},
+
 		// the rest
 		{name: "an unknown cleaning mode", spec: request("automatedCleaningMode: full"), field: "spec.automatedCleaningMode", want: `supported values: "metadata", "disabled"`},
 		{name: "a time in words", spec: request("provisioningTimeout: an hour"), field: "spec.provisioningTimeout", want: wantTimeout},
@@ -138,6 +148,8 @@ func goodRequests() []goodInput {
 			nics: {minCount: 2, minSpeedGbps: 25}, gpus: {minCount: 8, model: H100_80GB.SXM}}`)},
 		{name: "amounts as numbers", spec: inRequest("hardware", "{memory: 1048576, disks: {minSize: 480000000000}}")},
 		{name: "parts of hardware that ask for nothing", spec: inRequest("hardware", "{cpu: {}, disks: {}, nics: {}, gpus: {}}")},
+		{name: "spread over several labels", spec: request("spread: [{topologyKey: example.com/room}, {topologyKey: rack, maxPerDomain: 1}, {topologyKey: " + strings.Repeat("a.", 126) + "a/" + strings.Repeat("B", 63) + ", maxPerDomain: 10000}]")},
+		{name: "spread over nothing in particular", spec: request("spread: []")},
 		{name: "no cleaning", spec: request("automatedCleaningMode: disabled")},
 		{name: "the shortest time", spec: request("provisioningTimeout: 300s")},
 		{name: "the longest time", spec: request("provisioningTimeout: 23h59m60s")},
@@ -159,6 +171,7 @@ func badChanges(want string) (cases []badInput) {
 	for _, c := range []struct{ field, one, other string }{
 		{"hostSelector", "hostSelector: {matchLabels: {rack: a}}", "hostSelector: {matchLabels: {rack: b}}"},
 		{"hardware", "hardware: {memory: 64Gi}", "hardware: {memory: 65Gi}"},
+		{"spread", "spread: [{topologyKey: rack, maxPerDomain: 1}]", "spread: [{topologyKey: rack, maxPerDomain: 2}]"},
 		{"automatedCleaningMode", "automatedCleaningMode: disabled", "automatedCleaningMode: metadata"},
 	} {
 		cases = append(cases, laterChanges(c.field, c.one, c.other, want)...)
@@ -373,6 +386,19 @@ func addMachines(found map[string]kind) {
 		good = append(good, input)
 	}
 	give("HostMachineTemplate", bad, good)
+	bad, good = badPools(), goodPools()
+	for _, input := range badRequests() {
+		input.spec = poolOf(input.spec)
+		bad = append(bad, input)
+	}
+	for _, input := range goodRequests() {
+		if input.from != "" {
+			input.from = poolOf(input.from)
+		}
+		input.spec = poolOf(input.spec)
+		good = append(good, input)
+	}
+	give("WorkerPool", bad, good)
 	give("TenantCluster", badTenantClusters(), goodTenantClusters())
 	give("TenantClusterTemplate", badTemplateForms("{}"), goodTenantClusterTemplates())
 }
