@@ -27,6 +27,7 @@ var remedies = map[string]string{
 	teapotv1.ReasonWaitingForAPIServer:    `see the condition APIServerReady`,
 	teapotv1.ReasonApplying:               `wait a few seconds`,
 	teapotv1.ReasonApplyFailed:            `mostly a webhook or admission policy of the tenant's that cannot be reached: {teapot} proxy {name} -n {namespace} -- kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations`,
+	teapotv1.ReasonRetainedDataMissing:    `bring the namespace with the keys and volumes from where the control plane was, as docs/clusterapi.md says`,
 	teapotv1.ReasonRetainedDataMismatch:   `make spec fit the data that it adopts, as the message says`,
 	teapotv1.ReasonAddressFamily:          `choose an address of the family of spec.network.serviceCIDR, or another range`,
 	teapotv1.ReasonClassNotFound:          `make the class that the message names, or name one that exists: kubectl get runtimeclass,storageclass,priorityclass`,

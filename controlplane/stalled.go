@@ -12,7 +12,7 @@ import (
 
 // problems are the reasons that no waiting mends.
 var problems = []string{
-	teapotv1.ReasonNamespaceTaken, teapotv1.ReasonRetainedDataFound, teapotv1.ReasonRetainedDataMismatch,
+	teapotv1.ReasonNamespaceTaken, teapotv1.ReasonRetainedDataFound, teapotv1.ReasonRetainedDataMissing, teapotv1.ReasonRetainedDataMismatch,
 	teapotv1.ReasonNoNodeAddress, teapotv1.ReasonLoadBalancerHasNoIP, teapotv1.ReasonPortTaken, teapotv1.ReasonAddressFamily,
 	teapotv1.ReasonKeysMissing, teapotv1.ReasonKeysInvalid,
 	teapotv1.ReasonPodsFailing, teapotv1.ReasonClassNotFound, teapotv1.ReasonPodsRefused,

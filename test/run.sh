@@ -14,6 +14,9 @@ say "building kube-apiserver, etcd, kubectl and helm"
 KUBEBUILDER_ASSETS=$(bin/devcluster assets)
 tools_built
 export KUBEBUILDER_ASSETS KUBECTL HELM
+say "building clusterctl and Cluster API's managers"
+bin/devcluster bin clusterctl >/dev/null
+bin/devcluster bin cluster-api-controller >/dev/null
 
 # end_to_end runs the tests that need real pods, a number of times, and gives each so many minutes.
 end_to_end() {

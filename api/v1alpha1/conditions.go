@@ -58,6 +58,9 @@ const (
 	ReasonNamespaceTaken = "NamespaceTaken"
 	// ReasonNamespaceTerminating: an earlier namespace of the same name is still going.
 	ReasonNamespaceTerminating = "NamespaceTerminating"
+	// ReasonRetainedDataMissing: the data of a control plane that was elsewhere before is not here, and
+	// nothing is made in its place.
+	ReasonRetainedDataMissing = "RetainedDataMissing"
 	// ReasonRetainedDataMismatch: the spec does not fit the retained data that it adopts.
 	ReasonRetainedDataMismatch = "RetainedDataMismatch"
 	// ReasonRetainedDataFound: the namespace holds what an earlier control plane retained.

@@ -113,12 +113,16 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (resul
 	}
 	begins := !s.paused && controllerutil.AddFinalizer(tcp, teapotv1.ControlPlaneFinalizer)
 	if begins {
+		s.setBlockMove()
 		// Before anything is made: what exists without the finalizer could leak.
 		patch := client.MergeFromWithOptions(s.before, client.MergeFromWithOptimisticLock{})
 		if err := r.Client.Patch(ctx, tcp, patch); err != nil {
 			return ctrl.Result{}, client.IgnoreNotFound(fmt.Errorf("adding the finalizer to TenantControlPlane %s: %w", request.NamespacedName, err))
 		}
 		s.before = tcp.DeepCopy()
+	}
+	if err := s.guardMove(ctx); err != nil {
+		return ctrl.Result{}, err
 	}
 
 	result, failure := s.conclude(s.run(ctx))

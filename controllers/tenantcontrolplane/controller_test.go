@@ -115,7 +115,7 @@ func TestEverythingIsAppliedOnceAndThenLeftAlone(t *testing.T) {
 
 	// A change that means nothing makes the controller look at everything again.
 	before := len(writes.About(namespace))
-	tcp.Annotations = map[string]string{"looked-at": "again"}
+	metav1.SetMetaDataAnnotation(&tcp.ObjectMeta, "looked-at", "again")
 	if err := direct.Update(t.Context(), tcp); err != nil {
 		t.Fatal(err)
 	}

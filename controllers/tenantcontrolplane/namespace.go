@@ -20,6 +20,15 @@ func (s *scope) ensureNamespace(ctx context.Context) error {
 	wanted := controlplane.NamespaceObject(s.input)
 	live := &corev1.Namespace{}
 	err := s.Client.Get(ctx, client.ObjectKeyFromObject(wanted), live)
+	if apierrors.IsNotFound(err) && s.awaitsData() {
+		// What somebody brings may lack the labels of what is in the cache.
+		err = s.Live.Get(ctx, client.ObjectKeyFromObject(wanted), live)
+		if apierrors.IsNotFound(err) {
+			s.setFalse(teapotv1.NamespaceReadyCondition, teapotv1.ReasonRetainedDataMissing,
+				"waiting for namespace %s with the keys and volumes of this control plane, which was elsewhere before; bring it from there and name it in spec.datastore.adoptFrom, or remove spec.datastore.adoptFrom and spec.controlPlaneEndpoint to begin without data", wanted.Name)
+			return waiting{after: pollInterval}
+		}
+	}
 	if apierrors.IsNotFound(err) {
 		if s.paused {
 			return waiting{}

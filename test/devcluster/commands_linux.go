@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"k8s.io/client-go/tools/clientcmd"
@@ -296,5 +297,5 @@ func builder(cmd *cobra.Command, version string) (*build.Builder, []build.Group,
 		return nil, nil, err
 	}
 	groups, err := build.Catalogue(version)
-	return b, append(groups, build.Machines()...), err
+	return b, slices.Concat(groups, build.Machines(), build.Tools()), err
 }
