@@ -87,10 +87,6 @@ func (s *specFlags) spec(flags *pflag.FlagSet) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	version := s.version
-	if version != "" && version[0] >= '0' && version[0] <= '9' {
-		version = "v" + version
-	}
 	if s.storageSize != "" {
 		if _, err := resource.ParseQuantity(s.storageSize); err != nil {
 			return nil, fmt.Errorf("--etcd-storage-size %q: must be an amount, for example 8Gi", s.storageSize)
@@ -101,12 +97,8 @@ func (s *specFlags) spec(flags *pflag.FlagSet) (map[string]any, error) {
 		sans = append(sans, name)
 	}
 
-	spec := map[string]any{"version": version}
-	for _, field := range []struct {
-		flag  string
-		value any
-		path  []string
-	}{
+	spec := map[string]any{"version": withV(s.version)}
+	if err := setChanged(spec, flags, []specField{
 		{"replicas", int64(s.replicas), []string{"replicas"}},
 		{"endpoint-type", endpointType, []string{"endpoint", "type"}},
 		{"host", s.host, []string{"endpoint", "host"}},
@@ -124,18 +116,33 @@ func (s *specFlags) spec(flags *pflag.FlagSet) (map[string]any, error) {
 		{"no-konnectivity", !s.noKonnectivity, []string{"addons", "konnectivity", "enabled"}},
 		{"runtime-class", s.runtimeClass, []string{"runtimeClassName"}},
 		{"deletion-policy", deletionPolicy, []string{"deletionPolicy"}},
-	} {
-		if !flags.Changed(field.flag) {
-			continue
-		}
-		if err := unstructured.SetNestedField(spec, field.value, field.path...); err != nil {
-			return nil, fmt.Errorf("--%s: %w", field.flag, err)
-		}
+	}); err != nil {
+		return nil, err
 	}
 	if err := setAmounts(spec, "requests", s.requests); err != nil {
 		return nil, err
 	}
 	return spec, setAmounts(spec, "limits", s.limits)
+}
+
+// specField is where the value of a flag stands in a spec.
+type specField struct {
+	flag  string
+	value any
+	path  []string
+}
+
+// setChanged puts the values of the flags that were given into a spec.
+func setChanged(spec map[string]any, flags *pflag.FlagSet, fields []specField) error {
+	for _, field := range fields {
+		if !flags.Changed(field.flag) {
+			continue
+		}
+		if err := unstructured.SetNestedField(spec, field.value, field.path...); err != nil {
+			return fmt.Errorf("--%s: %w", field.flag, err)
+		}
+	}
+	return nil
 }
 
 // setAmounts puts the values of --requests or --limits into spec.components.
@@ -163,6 +170,14 @@ func setAmounts(spec map[string]any, kind string, values []string) error {
 		}
 	}
 	return nil
+}
+
+// withV is a version with the v that people leave out.
+func withV(version string) string {
+	if version != "" && version[0] >= '0' && version[0] <= '9' {
+		return "v" + version
+	}
+	return version
 }
 
 // oneOf returns the allowed value that was meant, whatever its case; an empty value is

@@ -175,10 +175,10 @@ func TestCreateAndWait(t *testing.T) {
 	// Whoever asked for the object gets the one that is ready.
 	wantText(t, i.stdout.String(), `"type": "Ready"`, `"kind": "TenantControlPlane"`)
 
-	i = start(t, api, "", "create", "tcp", "globex", "--wait", "--timeout", "200ms")
+	i = start(t, api, "", "create", "tcp", "globex", "--wait", "--timeout", "500ms")
 	wantCode(t, exitFailed, i.wait(t), i.stderr.String())
 	wantText(t, i.stdout.String(), "globex created\n")
-	wantText(t, i.stderr.String(), `timed out after 200ms waiting for tenantcontrolplane "globex"`, "check that Teapot's manager runs")
+	wantText(t, i.stderr.String(), `timed out after 500ms waiting for tenantcontrolplane "globex"`, "check that Teapot's manager runs")
 }
 
 func TestCreateRefused(t *testing.T) {

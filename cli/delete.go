@@ -22,6 +22,9 @@ import (
 // deleteOptions is "delete".
 type deleteOptions struct {
 	*environment
+	subject subject
+	// losses says what goes with an object, and what stays.
+	losses                    func(context.Context, client.Client, client.Object) string
 	yes, wait, ignoreNotFound bool
 	timeout                   time.Duration
 
@@ -30,14 +33,16 @@ type deleteOptions struct {
 }
 
 func newDeleteCommand(e *environment) *cobra.Command {
-	o := &deleteOptions{environment: e}
+	o := &deleteOptions{environment: e, subject: controlPlanes, losses: func(_ context.Context, _ client.Client, tcp client.Object) string {
+		return losses(tcp.(*teapotv1.TenantControlPlane))
+	}}
 	cmd := &cobra.Command{
 		Use:   "delete NAME... [options]",
-		Short: "Delete control planes, after saying what is lost",
+		Short: "Delete control planes or pools, after saying what is lost",
 		Long: e.long(`
-			Delete control planes. First comes a list of what is lost with them, and then the
-			question whether to go on; --yes answers it, and is needed where nobody can be
-			asked.`),
+			Delete control planes; pools of machines are deleted by the command below this one.
+			First comes a list of what is lost with them, and then the question whether to go
+			on; --yes answers it, and is needed where nobody can be asked.`),
 		Example: e.examples(`
 			# Delete a control plane and wait until nothing of it is left
 			{teapot} delete acme
@@ -47,17 +52,23 @@ func newDeleteCommand(e *environment) *cobra.Command {
 		RunE:              e.run(o),
 		ValidArgsFunction: e.completeNames(0),
 	}
+	o.addFlags(cmd, defaultTimeout)
+	cmd.AddCommand(newDeletePoolCommand(e))
+	return cmd
+}
+
+// addFlags adds the flags. timeout is how long --wait waits unless told otherwise.
+func (o *deleteOptions) addFlags(cmd *cobra.Command, timeout time.Duration) {
 	flags := cmd.Flags()
 	flags.BoolVarP(&o.yes, "yes", "y", false, "Do not ask")
 	flags.BoolVar(&o.wait, "wait", true, "Wait until they are gone")
-	flags.DurationVar(&o.timeout, "timeout", defaultTimeout, "How long --wait waits")
+	flags.DurationVar(&o.timeout, "timeout", timeout, "How long --wait waits")
 	flags.BoolVar(&o.ignoreNotFound, "ignore-not-found", false, "It is no error if one does not exist")
-	return cmd
 }
 
 func (o *deleteOptions) Complete(cmd *cobra.Command, args []string) error {
 	var err error
-	if o.names, err = someNames(cmd, args); err != nil {
+	if o.names, err = o.subject.someNames(cmd, args); err != nil {
 		return err
 	}
 	o.namespaceName, _, err = o.namespace()
@@ -78,23 +89,23 @@ func (o *deleteOptions) Run(ctx context.Context) error {
 	}
 	// All or nothing before the question: a name that is mistyped is found before
 	// anything is deleted.
-	var found []*teapotv1.TenantControlPlane
+	var found []client.Object
 	for _, name := range o.names {
-		var tcp teapotv1.TenantControlPlane
-		err := c.Get(ctx, types.NamespacedName{Namespace: o.namespaceName, Name: name}, &tcp)
+		object := o.subject.newObject()
+		err := c.Get(ctx, types.NamespacedName{Namespace: o.namespaceName, Name: name}, object)
 		if o.ignoreNotFound && isNotFound(err) {
 			continue
 		}
 		if err != nil {
 			return err
 		}
-		found = append(found, &tcp)
+		found = append(found, object)
 	}
 	if len(found) == 0 {
 		return nil
 	}
-	for _, tcp := range found {
-		o.notef("%s", losses(tcp))
+	for _, object := range found {
+		o.notef("%s", o.losses(ctx, c, object))
 	}
 	if !o.yes {
 		if err := o.confirm(ctx, len(found)); err != nil {
@@ -105,8 +116,8 @@ func (o *deleteOptions) Run(ctx context.Context) error {
 	defer cancel()
 	errs := make([]error, len(found))
 	var group sync.WaitGroup
-	for i, tcp := range found {
-		group.Go(func() { errs[i] = o.delete(ctx, c, tcp) })
+	for i, object := range found {
+		group.Go(func() { errs[i] = o.delete(ctx, c, object) })
 	}
 	group.Wait()
 	return errors.Join(errs...)
@@ -180,19 +191,20 @@ func (o *deleteOptions) confirm(ctx context.Context, n int) error {
 	}
 }
 
-func (o *deleteOptions) delete(ctx context.Context, c client.WithWatch, tcp *teapotv1.TenantControlPlane) error {
+func (o *deleteOptions) delete(ctx context.Context, c client.WithWatch, object client.Object) error {
 	// What is deleted is what was described, not a new one of the same name.
-	err := c.Delete(ctx, tcp, client.Preconditions{UID: &tcp.UID})
+	uid := object.GetUID()
+	err := c.Delete(ctx, object, client.Preconditions{UID: &uid})
 	if err != nil && !isNotFound(err) {
 		return err
 	}
 	outcome := "deleted"
 	if o.wait {
-		if _, err := o.await(ctx, c, client.ObjectKeyFromObject(tcp), deletedGoal(tcp.UID), o.timeout); err != nil {
+		if _, err := o.await(ctx, c, o.subject, client.ObjectKeyFromObject(object), deletedGoal(uid), o.timeout); err != nil {
 			return err
 		}
 	} else {
 		outcome = "deletion requested"
 	}
-	return o.resultf("%s.%s %q %s", controlPlaneWord, controlPlaneResource.Group, tcp.Name, outcome)
+	return o.resultf("%s.%s %q %s", o.subject.word, o.subject.resource.Group, object.GetName(), outcome)
 }

@@ -90,9 +90,9 @@ func TestDeleteWaits(t *testing.T) {
 	wantCode(t, exitDone, code, stderr)
 	wantText(t, stdout, `"acme" deletion requested`)
 
-	code, stdout, stderr = run(t, api, "delete", "acme", "--yes", "--timeout", "100ms")
+	code, stdout, stderr = run(t, api, "delete", "acme", "--yes", "--timeout", "500ms")
 	wantCode(t, exitFailed, code, stderr)
-	wantText(t, stderr, "acme: is being deleted", "timed out after 100ms waiting for", "it to be deleted")
+	wantText(t, stderr, "acme: is being deleted", "timed out after 500ms waiting for", "it to be deleted")
 	if stdout != "" {
 		t.Errorf("standard output: %s", stdout)
 	}

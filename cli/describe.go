@@ -31,7 +31,7 @@ func newDescribeCommand(e *environment) *cobra.Command {
 	o := &describeOptions{environment: e}
 	cmd := &cobra.Command{
 		Use:   "describe NAME... [options]",
-		Short: "Show all about control planes or claims, for people",
+		Short: "Show all about control planes, pools or claims, for people",
 		Long: e.long(`
 			Show what is known of control planes: version, endpoint, what is asked for, every
 			condition with its whole message, the pods with their containers, and events.
@@ -48,7 +48,7 @@ func newDescribeCommand(e *environment) *cobra.Command {
 		ValidArgsFunction: e.completeNames(0),
 	}
 	cmd.Flags().BoolVar(&o.showEvents, "show-events", true, "Show events too")
-	cmd.AddCommand(newDescribeClaimCommand(e))
+	cmd.AddCommand(newDescribePoolCommand(e), newDescribeClaimCommand(e))
 	return cmd
 }
 

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
@@ -95,25 +96,53 @@ func (o *describeClaimOptions) candidates(ctx context.Context, c client.Client, 
 	if err := c.List(ctx, policies); err != nil {
 		return nil, claim.Choice{}, fmt.Errorf("listing HostDeployPolicies: %w", err)
 	}
+	kept := func(o host.Object) bool { h := host.Of(&o); return h.KeptFor().Namespace == of.Namespace }
 	namespace := &corev1.Namespace{}
-	if host.AskForLabels(policies.Items) {
+	if host.AskForLabels(policies.Items) || slices.ContainsFunc(hosts.Items, kept) {
 		if err := c.Get(ctx, types.NamespacedName{Name: of.Namespace}, namespace); err != nil {
-			return nil, claim.Choice{}, fmt.Errorf("reading namespace %s, at whose labels a HostDeployPolicy looks: %w", of.Namespace, err)
+			return nil, claim.Choice{}, fmt.Errorf("reading namespace %s, at which a HostDeployPolicy or a host that is not clean looks: %w", of.Namespace, err)
 		}
 	}
-	request, err := claim.NewRequest(of)
+	tenant := host.Tenant{Namespace: of.Namespace, UID: namespace.UID}
+	request, err := claim.NewRequest(of, tenant.UID)
 	if err != nil {
 		return nil, claim.Choice{}, err
 	}
 	pool := claim.Pool{Namespaces: host.Namespaces(policies.Items, of.Namespace, namespace.Labels)}
-	var found []candidate
 	for i := range hosts.Items {
-		h := host.Of(&hosts.Items[i])
-		if !pool.Namespaces.Has(h.Key.Namespace) {
-			continue
+		if h := host.Of(&hosts.Items[i]); pool.Namespaces.Has(h.Key.Namespace) {
+			pool.Hosts = append(pool.Hosts, h)
 		}
-		pool.Hosts = append(pool.Hosts, h)
-		found = append(found, candidate{host: h, refusal: request.Refuses(&h)})
+	}
+	if err := addSiblings(ctx, c, of, tenant, &pool); err != nil {
+		return nil, claim.Choice{}, err
+	}
+	found := make([]candidate, len(pool.Hosts))
+	for i, h := range pool.Hosts {
+		found[i] = candidate{host: h, refusal: request.Refuses(&h)}
+		if found[i].refusal == host.Claimable && request.Admits(&h, pool) == claim.Full {
+			found[i].refusal = claim.FullDomain
+		}
 	}
 	return found, request.Choose(pool), nil
+}
+
+// addSiblings adds the hosts of the other claims of the same group.
+func addSiblings(ctx context.Context, c client.Client, of *teapotv1.MachineClaim, tenant host.Tenant, pool *claim.Pool) error {
+	siblings, group := &teapotv1.MachineClaimList{}, claim.GroupOf(of)
+	if err := c.List(ctx, siblings, client.InNamespace(of.Namespace), client.MatchingLabelsSelector{Selector: group.Selector()}); err != nil {
+		return fmt.Errorf("listing the claims of namespace %s, from which this one is to be kept apart: %w", of.Namespace, err)
+	}
+	for i := range siblings.Items {
+		sibling := &siblings.Items[i]
+		name, named := claim.HostOf(sibling)
+		at := slices.IndexFunc(pool.Hosts, func(h host.Host) bool { return h.Key == name })
+		if !named || at < 0 || sibling.Name == of.Name || claim.GroupOf(sibling) != group {
+			continue
+		}
+		if claim.StandingOf(sibling, &pool.Hosts[at], tenant) != claim.Nothing {
+			pool.Siblings.Add(name, false)
+		}
+	}
+	return nil
 }

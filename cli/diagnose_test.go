@@ -287,7 +287,7 @@ func TestDiagnoseHasRemedies(t *testing.T) {
 	}
 	well := []string{ // all is well, or it is a reason of events alone
 		teapotv1.ReasonReady, teapotv1.ReasonProvisioned, teapotv1.ReasonNotPaused, teapotv1.ReasonProgressing,
-		teapotv1.ReasonRepaired, teapotv1.ReasonOrphaned, teapotv1.ReasonOrphanRemoved,
+		teapotv1.ReasonRepaired, teapotv1.ReasonOrphaned, teapotv1.ReasonOrphanRemoved, teapotv1.ReasonMachinesLeft,
 	}
 	found := 0
 	ast.Inspect(file, func(node ast.Node) bool {
@@ -300,7 +300,7 @@ func TestDiagnoseHasRemedies(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if remedies[reason] == "" && claimRemedies[reason] == "" && !slices.Contains(well, reason) {
+		if remedies[reason] == "" && claimRemedies[reason] == "" && poolRemedies[reason] == "" && !slices.Contains(well, reason) {
 			t.Errorf("%s has no remedy", reason)
 		}
 		return true

@@ -20,6 +20,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/kubectl/pkg/util/term"
 	"k8s.io/utils/clock"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
@@ -72,6 +73,7 @@ var scheme = func() *runtime.Scheme {
 	utilruntime.Must(authorizationv1.AddToScheme(s))
 	utilruntime.Must(teapotv1.AddToScheme(s))
 	utilruntime.Must(host.AddToScheme(s))
+	utilruntime.Must(clusterv1.AddToScheme(s))
 	return s
 }()
 
@@ -92,7 +94,7 @@ func clientFor(config *rest.Config) (client.WithWatch, error) {
 	for _, kind := range slices.Concat([]schema.GroupVersionKind{
 		corev1.SchemeGroupVersion.WithKind("Event"),
 		corev1.SchemeGroupVersion.WithKind("Secret"),
-	}, subjectKinds(), hostKinds, diagnosedKinds) {
+	}, subjectKinds(), hostKinds, machineKinds, diagnosedKinds) {
 		mapper.Add(kind, meta.RESTScopeNamespace)
 	}
 	for _, kind := range []schema.GroupVersionKind{

@@ -144,8 +144,8 @@ func (e *environment) explain(err error) error {
 			return err
 		}
 		missing, _ := subjectOf(status.Status().Details)
-		return fmt.Errorf("%s %q not found in namespace %q%s; see all that there are with: %s %s",
-			missing.word, status.Status().Details.Name, namespace, e.inContext(), e.program, missing.all)
+		return fmt.Errorf("%s %q not found in namespace %q%s; see all that there are with: %s %s -A",
+			missing.word, status.Status().Details.Name, namespace, e.inContext(), e.program, missing.get)
 	case apierrors.IsInvalid(err) && errors.As(err, &status):
 		return invalid(status.Status())
 	case clientcmd.IsContextNotFound(err):

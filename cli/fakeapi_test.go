@@ -24,7 +24,6 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/version"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/clientcmd"
@@ -33,8 +32,8 @@ import (
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
 )
 
-// fakeAPI is the part of a management cluster's API that the commands use, over HTTP:
-// objects with list, watch, create and delete, discovery, tables and port-forward.
+// fakeAPI is the part of a management cluster's API that the commands use, over HTTP: objects
+// with list, watch and writes (fakewrites_test.go), discovery, tables and port-forward.
 type fakeAPI struct {
 	t      *testing.T
 	server *httptest.Server
@@ -50,8 +49,11 @@ type fakeAPI struct {
 	watchers map[*fakeWatcher]bool
 	// finalizing objects stay when they are deleted, with a deletion time stamp.
 	finalizing bool
-	// installed says whether Teapot's kinds are known, and withoutMetal3 that Metal3's are not.
-	installed, withoutMetal3 bool
+	// installed says whether Teapot's kinds are known, and the others that Metal3's and Cluster
+	// API's are not.
+	installed, withoutMetal3, withoutClusterAPI bool
+	// conflicts is how many patches are refused because the object was changed meanwhile.
+	conflicts int
 	// refuse answers a request with an error.
 	refuse func(r *http.Request) *apierrors.StatusError
 	// mayForward answers access reviews.
@@ -104,7 +106,7 @@ var resources = func() map[string]schema.GroupVersionKind {
 		corev1.SchemeGroupVersion.WithKind("Namespace"),
 		corev1.SchemeGroupVersion.WithKind("Node"),
 		corev1.SchemeGroupVersion.WithKind("Secret"),
-	}, subjectKinds(), hostKinds, diagnosedKinds) {
+	}, subjectKinds(), hostKinds, machineKinds, diagnosedKinds) {
 		resource, _ := meta.UnsafeGuessKindToResource(kind)
 		kinds[resource.Resource] = kind
 	}
@@ -208,7 +210,7 @@ func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	resource, name, _ := strings.Cut(path, "/")
 	name, sub, _ := strings.Cut(name, "/")
-	if group := resources[resource].Group; group == controlPlaneResource.Group && !f.installed || group == hostKinds[0].Group && f.withoutMetal3 {
+	if group := resources[resource].Group; group == controlPlaneResource.Group && !f.installed || group == hostKinds[0].Group && f.withoutMetal3 || group == machineKind.Group && f.withoutClusterAPI {
 		http.NotFound(w, r)
 		return
 	}
@@ -229,6 +231,8 @@ func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		notFound(w, resource, name)
 	case r.Method == http.MethodPost:
 		f.create(w, r, resource, namespace)
+	case r.Method == http.MethodPatch:
+		f.patch(w, r, resource, namespace, name)
 	case r.Method == http.MethodDelete:
 		f.delete(w, resource, namespace, name)
 	default:
@@ -252,50 +256,6 @@ func (f *fakeAPI) log(w http.ResponseWriter, r *http.Request, pod string) {
 
 func notFound(w http.ResponseWriter, resource, name string) {
 	respond(w, http.StatusNotFound, apierrors.NewNotFound(schema.GroupResource{Group: resources[resource].Group, Resource: resource}, name).ErrStatus)
-}
-
-func (f *fakeAPI) create(w http.ResponseWriter, r *http.Request, resource, namespace string) {
-	body, _ := io.ReadAll(r.Body)
-	object, _, err := serializer.NewCodecFactory(scheme).UniversalDeserializer().Decode(body, nil, &unstructured.Unstructured{})
-	if err != nil {
-		f.t.Errorf("create %s: %v: %s", resource, err, body)
-	}
-	content, _ := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
-	u := &unstructured.Unstructured{Object: content}
-	if f.has(resource, namespace, u.GetName()) {
-		respond(w, http.StatusConflict, apierrors.NewAlreadyExists(controlPlaneResource.GroupResource(), u.GetName()).ErrStatus)
-		return
-	}
-	var manifest unstructured.Unstructured
-	if err := json.Unmarshal(body, &manifest.Object); err == nil {
-		u = &manifest
-	}
-	u.SetUID("created")
-	u.SetGeneration(1)
-	if r.URL.Query().Get("dryRun") == "" {
-		f.mu.Lock()
-		f.store(resource, u)
-		f.mu.Unlock()
-	}
-	respond(w, http.StatusCreated, u)
-}
-
-func (f *fakeAPI) delete(w http.ResponseWriter, resource, namespace, name string) {
-	u := f.stored(resource, namespace, name)
-	if u == nil {
-		notFound(w, resource, name)
-		return
-	}
-	if f.finalizing {
-		now := metav1.Now()
-		u.SetDeletionTimestamp(&now)
-		f.mu.Lock()
-		f.store(resource, u)
-		f.mu.Unlock()
-	} else {
-		f.remove(resource, namespace, name)
-	}
-	respond(w, http.StatusOK, metav1.Status{Status: metav1.StatusSuccess})
 }
 
 // matcher reads the selectors of a request.
@@ -409,6 +369,9 @@ func (f *fakeAPI) discovery(path string) any {
 			}, {
 				Name: "machineclaims", SingularName: "machineclaim", Kind: "MachineClaim",
 				Namespaced: true, ShortNames: []string{"mc"}, Verbs: metav1.Verbs{"get", "list", "watch"},
+			}, {
+				Name: "workerpools", SingularName: "workerpool", Kind: "WorkerPool",
+				Namespaced: true, ShortNames: []string{"wp"}, Verbs: metav1.Verbs{"get", "list", "watch"},
 			}},
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -16,13 +17,15 @@ import (
 // followBackoff spaces out attempts to list again after a failure.
 var followBackoff = wait.Backoff{Duration: 200 * time.Millisecond, Factor: 2, Jitter: 0.2, Steps: 5, Cap: 5 * time.Second}
 
-// follow lists and then watches, and calls visit with all that there is, by name, after
-// the list and after every change, until visit says that it is done, or fails, or ctx
-// ends. opts must confine the list to one namespace.
+// found are objects by their names.
+type found map[types.NamespacedName]client.Object
+
+// follow lists and then watches, and calls visit with all that there is after the list and
+// after every change, until visit says that it is done, or fails, or ctx ends.
 //
 // It fails if the first list does; later failures are passed by, since an API server
 // that is restarted comes back.
-func follow(ctx context.Context, c client.WithWatch, newList func() client.ObjectList, opts []client.ListOption, visit func(map[string]client.Object) (done bool, err error)) error {
+func follow(ctx context.Context, c client.WithWatch, newList func() client.ObjectList, opts []client.ListOption, visit func(found) (done bool, err error)) error {
 	backoff := followBackoff
 	for first := true; ; first = false {
 		done, err := followOnce(ctx, c, newList(), opts, visit)
@@ -51,14 +54,14 @@ func follow(ctx context.Context, c client.WithWatch, newList func() client.Objec
 type seenError struct{ error }
 
 // followOnce is one list and one watch. Without an error and not done, the watch ended.
-func followOnce(ctx context.Context, c client.WithWatch, list client.ObjectList, opts []client.ListOption, visit func(map[string]client.Object) (bool, error)) (bool, error) {
+func followOnce(ctx context.Context, c client.WithWatch, list client.ObjectList, opts []client.ListOption, visit func(found) (bool, error)) (bool, error) {
 	if err := c.List(ctx, list, opts...); err != nil {
 		return false, err
 	}
-	objects := map[string]client.Object{}
+	objects := found{}
 	if err := meta.EachListItem(list, func(item runtime.Object) error {
 		object := item.(client.Object)
-		objects[object.GetName()] = object
+		objects[client.ObjectKeyFromObject(object)] = object
 		return nil
 	}); err != nil {
 		return false, err
@@ -88,9 +91,9 @@ func followOnce(ctx context.Context, c client.WithWatch, list client.ObjectList,
 		}
 		switch event.Type {
 		case watch.Added, watch.Modified:
-			objects[object.GetName()] = object
+			objects[client.ObjectKeyFromObject(object)] = object
 		case watch.Deleted:
-			delete(objects, object.GetName())
+			delete(objects, client.ObjectKeyFromObject(object))
 		default:
 			continue
 		}

@@ -51,7 +51,7 @@ func (s *podSet) set(names []string, err error) {
 }
 
 // update takes the pods as they are now.
-func (s *podSet) update(objects map[string]client.Object) {
+func (s *podSet) update(objects found) {
 	var ready []*corev1.Pod
 	for _, object := range objects {
 		if pod, ok := object.(*corev1.Pod); ok && isReady(pod) {

@@ -24,10 +24,10 @@ func newGetCommand(e *environment) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "get [NAME...] [options]",
 		Aliases: []string{"list", "ls"},
-		Short:   "Show control planes, claims or hosts",
+		Short:   "Show control planes, pools, machines, claims or hosts",
 		Long: e.long(`
-			Show control planes, all of a namespace or those that are named. Claims of machines
-			and the hosts behind them are shown by commands below this one.
+			Show control planes, all of a namespace or those that are named. Pools, machines,
+			claims and the hosts behind them are shown by commands below this one.
 
 			-o wide adds the namespace of the pods, when certificates expire, and the message
 			of the Ready condition.`),
@@ -50,7 +50,7 @@ func newGetCommand(e *environment) *cobra.Command {
 		ValidArgsFunction: e.completeNames(0),
 	}
 	o.addFlags(cmd)
-	cmd.AddCommand(newGetClaimsCommand(e), newGetHostsCommand(e))
+	cmd.AddCommand(newGetPoolsCommand(e), newGetMachinesCommand(e), newGetClaimsCommand(e), newGetHostsCommand(e))
 	return cmd
 }
 
@@ -72,6 +72,32 @@ func newGetClaimsCommand(e *environment) *cobra.Command {
 
 			# Follow what becomes of them
 			{teapot} get claims --watch`),
+		RunE:              e.run(o),
+		ValidArgsFunction: e.completeNamesOf(o.subject, 0),
+	}
+	o.addFlags(cmd)
+	return cmd
+}
+
+// newGetPoolsCommand is "get pools".
+func newGetPoolsCommand(e *environment) *cobra.Command {
+	o := newGetOptions(e, workerPools)
+	cmd := &cobra.Command{
+		Use:     "pools [NAME...] [options]",
+		Aliases: poolWords,
+		Short:   "Show pools of machines: how many, how many work",
+		Long: e.long(`
+			Show WorkerPools, all of a namespace or those that are named: how many machines are
+			wanted, are there, work, and are as the pool has them.
+
+			-o wide adds the autoscaler's bounds, and the message of the Ready condition, which
+			says what is waited for.`),
+		Example: e.examples(`
+			# Those of the current namespace, with what they wait for
+			{teapot} get pools -o wide
+
+			# Follow what becomes of one
+			{teapot} get pools web --watch`),
 		RunE:              e.run(o),
 		ValidArgsFunction: e.completeNamesOf(o.subject, 0),
 	}

@@ -49,16 +49,16 @@ func heldBy(h *host.Host) string {
 }
 
 // free says whether a claim of some namespace could take the host.
-func free(h *host.Host) bool { return h.Claimable(h.UncleanedFor) == host.Claimable }
+func free(h *host.Host) bool { return h.Claimable(h.KeptFor()) == host.Claimable }
 
 // claimable says whether a host can be claimed, by whom, or why not. A HostDeployPolicy may
 // narrow it further.
 func claimable(h *host.Host) string {
-	switch refusal := h.Claimable(h.UncleanedFor); {
+	switch refusal := h.Claimable(h.KeptFor()); {
 	case refusal != host.Claimable:
 		return "no: " + string(refusal)
 	case h.UncleanedFor != "":
-		return "in namespace " + h.UncleanedFor + " only: not clean"
+		return "in namespace " + h.KeptFor().Namespace + " only: not clean"
 	default:
 		return "yes"
 	}

@@ -211,7 +211,7 @@ func (e *environment) noKubeconfig(ctx context.Context, c client.Client, key typ
 		return err
 	}
 	return fmt.Errorf("%s %q in namespace %q has no kubeconfig yet (Secret %q):\n%s\nWait for it with: %s wait %s -n %s",
-		controlPlaneWord, key.Name, key.Namespace, secret, e.because(&tcp), e.program, key.Name, key.Namespace)
+		controlPlaneWord, key.Name, key.Namespace, secret, because(controlPlanes, stateOf(&tcp)), e.program, key.Name, key.Namespace)
 }
 
 // singleContext returns a kubeconfig with the current context of config alone, under

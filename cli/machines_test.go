@@ -50,7 +50,7 @@ func theHosts() []runtime.Object {
 		bareMetal("a-free", annotated(teapotv1.CostAnnotation, "7.5")),
 		bareMetal("b-held", held("MachineClaim", "tenants", "web-1")),
 		bareMetal("c-foreign", held("Metal3Machine", "capm3", "x")),
-		bareMetal("d-unclean", annotated(teapotv1.UncleanedForAnnotation, "acme")),
+		bareMetal("d-unclean", annotated(teapotv1.UncleanedForAnnotation, "acme/acme-uid")),
 		bareMetal("e-gpus", withGPUs),
 		bareMetal("f-paused", annotated(metal3v1.PausedAnnotation, "")),
 		bareMetal("g-broken", func(o *host.Object) {

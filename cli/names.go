@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -9,7 +10,9 @@ import (
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
@@ -21,19 +24,43 @@ type subject struct {
 	resource schema.GroupVersionResource
 	// word is the kind in lower case, short its short name, and noun what messages say.
 	word, short, noun string
-	// all is the command that shows every one.
-	all string
+	// get is the command that shows them.
+	get string
 }
 
 // The subjects.
 var (
-	controlPlanes = subject{controlPlaneKind, controlPlaneResource, controlPlaneWord, "tcp", "control plane", "get -A"}
+	controlPlanes = subject{controlPlaneKind, controlPlaneResource, controlPlaneWord, "tcp", "control plane", "get"}
 	machineClaims = subject{
 		teapotv1.GroupVersion.WithKind("MachineClaim"), teapotv1.GroupVersion.WithResource("machineclaims"),
-		"machineclaim", "mc", "claim", "get claims -A",
+		"machineclaim", "mc", "claim", "get claims",
 	}
-	subjects = []subject{controlPlanes, machineClaims}
+	workerPools = subject{
+		teapotv1.GroupVersion.WithKind("WorkerPool"), teapotv1.GroupVersion.WithResource("workerpools"),
+		"workerpool", "wp", "pool", "get pools",
+	}
+	subjects = []subject{controlPlanes, machineClaims, workerPools}
 )
+
+// newObject is an empty object of the kind.
+func (s subject) newObject() client.Object { return made(s.kind).(client.Object) }
+
+// newList is an empty list of such objects.
+func (s subject) newList() client.ObjectList {
+	return made(s.kind.GroupVersion().WithKind(s.kind.Kind + "List")).(client.ObjectList)
+}
+
+// made is an empty object of a kind that the scheme has.
+func made(kind schema.GroupVersionKind) runtime.Object {
+	object, err := scheme.New(kind)
+	utilruntime.Must(err)
+	return object
+}
+
+// named is how results name an object, as kubectl does.
+func (s subject) named(name string) string {
+	return fmt.Sprintf("%s.%s/%s", s.word, s.resource.Group, name)
+}
 
 func subjectKinds() (kinds []schema.GroupVersionKind) {
 	for _, s := range subjects {
@@ -96,15 +123,20 @@ func someNames(cmd *cobra.Command, args []string) ([]string, error) {
 }
 
 // oneName is someNames for commands that are about a single one.
-func oneName(cmd *cobra.Command, args []string) (string, error) {
-	names, err := someNames(cmd, args)
+func (s subject) oneName(cmd *cobra.Command, args []string) (string, error) {
+	names, err := s.someNames(cmd, args)
 	if err != nil {
 		return "", err
 	}
 	if len(names) > 1 {
-		return "", usagef("one control plane at a time, not %d (%s)", len(names), strings.Join(names, ", "))
+		return "", usagef("one %s at a time, not %d (%s)", s.noun, len(names), strings.Join(names, ", "))
 	}
 	return names[0], nil
+}
+
+// oneName is that of a control plane.
+func oneName(cmd *cobra.Command, args []string) (string, error) {
+	return controlPlanes.oneName(cmd, args)
 }
 
 // noArgs refuses arguments.
@@ -139,6 +171,14 @@ func (e *environment) completeNamesOf(s subject, limit int) cobra.CompletionFunc
 		return e.completeFromCluster(cmd.Context(), &metav1.PartialObjectMetadataList{
 			TypeMeta: metav1.TypeMeta{APIVersion: s.kind.GroupVersion().String(), Kind: s.kind.Kind + "List"},
 		}, toComplete, args, client.InNamespace(namespace))
+	}
+}
+
+// completeFlag completes a flag that takes the name of a subject.
+func (e *environment) completeFlag(s subject) cobra.CompletionFunc {
+	complete := e.completeNamesOf(s, 0)
+	return func(cmd *cobra.Command, _ []string, toComplete string) ([]string, cobra.ShellCompDirective) {
+		return complete(cmd, nil, toComplete)
 	}
 }
 

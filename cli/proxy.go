@@ -190,9 +190,9 @@ func (o *proxyOptions) connect(ctx context.Context, c client.WithWatch) (*forwar
 	}
 	listed := make(chan struct{}, 1)
 	go func() {
-		err := follow(ctx, c, func() client.ObjectList { return &corev1.PodList{} }, opts, func(objects map[string]client.Object) (bool, error) {
+		err := follow(ctx, c, func() client.ObjectList { return &corev1.PodList{} }, opts, func(objects found) (bool, error) {
 			pods.update(objects)
-			f.podsGone(func(pod string) bool { return objects[pod] != nil })
+			f.podsGone(func(pod string) bool { return objects[types.NamespacedName{Namespace: namespace, Name: pod}] != nil })
 			select {
 			case listed <- struct{}{}:
 			default:
@@ -237,7 +237,7 @@ func (o *proxyOptions) explainConnect(ctx context.Context, c client.Client, err 
 		return getErr
 	}
 	return fmt.Errorf("timed out after %s waiting for a control-plane pod of %s %q in namespace %q to be ready; the control plane says:\n%s",
-		o.timeout, controlPlaneWord, o.key.Name, controlplane.Namespace(o.key), o.because(&tcp))
+		o.timeout, controlPlaneWord, o.key.Name, controlplane.Namespace(o.key), because(controlPlanes, stateOf(&tcp)))
 }
 
 // announce tells what can be done with the port.

@@ -56,7 +56,8 @@ func newRoot(e *environment, use string) *cobra.Command {
 		Short:       "Hosted Kubernetes control planes",
 		Long: e.long(`
 			Teapot runs Kubernetes control planes as pods of a management cluster. Each is a
-			TenantControlPlane (short name: tcp) and a Kubernetes API of its own.
+			TenantControlPlane (short name: tcp) and a Kubernetes API of its own. Machines join
+			it in WorkerPools (short name: wp).
 
 			The kubeconfig and context in use here are those of the management cluster.`),
 		Example: e.examples(`
@@ -86,7 +87,7 @@ func newRoot(e *environment, use string) *cobra.Command {
 
 	const lifecycle, access, other = "lifecycle", "access", "other"
 	root.AddGroup(
-		&cobra.Group{ID: lifecycle, Title: "Control planes:"},
+		&cobra.Group{ID: lifecycle, Title: "Control planes and machines:"},
 		&cobra.Group{ID: access, Title: "Reaching a control plane:"},
 		&cobra.Group{ID: other, Title: "Other:"},
 	)
@@ -96,7 +97,7 @@ func newRoot(e *environment, use string) *cobra.Command {
 			root.AddCommand(command)
 		}
 	}
-	add(lifecycle, newCreateCommand(e), newGetCommand(e), newDescribeCommand(e), newWaitCommand(e), newDeleteCommand(e), newDiagnoseCommand(e))
+	add(lifecycle, newCreateCommand(e), newGetCommand(e), newDescribeCommand(e), newScaleCommand(e), newWaitCommand(e), newDeleteCommand(e), newDiagnoseCommand(e))
 	add(access, newKubeconfigCommand(e), newProxyCommand(e))
 	add(other, newVersionCommand(e), newCompletionCommand(e), newOptionsCommand())
 	root.SetHelpCommandGroupID(other)

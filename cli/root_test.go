@@ -96,8 +96,8 @@ func TestUsage(t *testing.T) {
 		code         int
 		stdout, want string
 	}{
-		{args: "", stdout: "Control planes:"},
-		{args: "--help", stdout: "Control planes:"},
+		{args: "", stdout: "Control planes and machines:"},
+		{args: "--help", stdout: "Control planes and machines:"},
 		{args: "help wait", stdout: "teapot wait NAME..."},
 		{args: "options", stdout: "--context"},
 		{args: "completion bash", stdout: "__start_teapot"},
@@ -147,7 +147,7 @@ func TestPlugin(t *testing.T) {
 func TestCompleteNames(t *testing.T) {
 	api := newFakeAPI(t, controlPlane("acme"), controlPlane("acorn"), controlPlane("globex"))
 	for _, test := range []struct{ name, args, want string }{
-		{"all", "wait|", "acme\nacorn\nglobex\n:4"},
+		{"all, and kinds", "wait|", "pool\nacme\nacorn\nglobex\n:4"},
 		{"by prefix", "wait|ac", "acme\nacorn\n:4"},
 		{"without those named", "wait|acme|", "acorn\nglobex\n:4"},
 		{"only one is taken", "kubeconfig|acme|", ":4"},
@@ -169,7 +169,7 @@ func TestHelpIsComplete(t *testing.T) {
 	root := NewCommand(genericiooptions.NewTestIOStreamsDiscard(), programName)
 	forEach(root, func(cmd *cobra.Command) {
 		switch cmd.Name() {
-		case "help", "options", "create", "__complete":
+		case "help", "options", "create", "scale", "__complete":
 			return
 		}
 		if cmd.Short == "" || !cmd.HasExample() || strings.Contains(cmd.Example+cmd.Long, "{teapot}") {

@@ -19,6 +19,7 @@ import (
 // waitOptions is "wait".
 type waitOptions struct {
 	*environment
+	subject subject
 	awaited string
 	timeout time.Duration
 
@@ -28,10 +29,10 @@ type waitOptions struct {
 }
 
 func newWaitCommand(e *environment) *cobra.Command {
-	o := &waitOptions{environment: e}
+	o := &waitOptions{environment: e, subject: controlPlanes}
 	cmd := &cobra.Command{
 		Use:   "wait NAME... [options]",
-		Short: "Wait until control planes are ready, or gone",
+		Short: "Wait until control planes or pools are ready, or gone",
 		Long: e.long(`
 			Wait until control planes are ready, are deleted, or have a condition. Each change
 			on the way is a line on standard error. The exit code is 1 if time runs out, and
@@ -48,20 +49,50 @@ func newWaitCommand(e *environment) *cobra.Command {
 		RunE:              e.run(o),
 		ValidArgsFunction: e.completeNames(0),
 	}
-	cmd.Flags().StringVar(&o.awaited, "for", "ready", "What to wait for: ready, deleted, condition=TYPE or condition=TYPE=STATUS")
-	cmd.Flags().DurationVar(&o.timeout, "timeout", defaultTimeout, "How long to wait")
-	_ = cmd.RegisterFlagCompletionFunc("for", cobra.FixedCompletions([]string{
-		"ready", "deleted",
-		"condition=" + teapotv1.NamespaceReadyCondition, "condition=" + teapotv1.EndpointReadyCondition,
-		"condition=" + teapotv1.CertificatesReadyCondition, "condition=" + teapotv1.DatastoreReadyCondition,
-		"condition=" + teapotv1.APIServerReadyCondition, "condition=" + teapotv1.AddonsReadyCondition,
-	}, cobra.ShellCompDirectiveNoFileComp))
+	o.addFlags(cmd, defaultTimeout, teapotv1.NamespaceReadyCondition, teapotv1.EndpointReadyCondition, teapotv1.CertificatesReadyCondition,
+		teapotv1.DatastoreReadyCondition, teapotv1.APIServerReadyCondition, teapotv1.AddonsReadyCondition)
+	cmd.AddCommand(newWaitPoolCommand(e))
 	return cmd
+}
+
+// newWaitPoolCommand is "wait pool".
+func newWaitPoolCommand(e *environment) *cobra.Command {
+	o := &waitOptions{environment: e, subject: workerPools}
+	cmd := &cobra.Command{
+		Use:     "pool NAME... [options]",
+		Aliases: poolWords,
+		Short:   "Wait until pools of machines are ready, or gone",
+		Long: e.long(`
+			Wait until WorkerPools are ready, which is when all machines that are wanted are
+			there, up to date and available; or until they are deleted, or have a condition.`),
+		Example: e.examples(`
+			# Until all machines are ready
+			{teapot} wait pool web
+
+			# Until a change of the pool was passed on to Cluster API
+			{teapot} wait pool web --for=condition=Applied --timeout=1m`),
+		RunE:              e.run(o),
+		ValidArgsFunction: e.completeNamesOf(workerPools, 0),
+	}
+	o.addFlags(cmd, poolTimeout, teapotv1.AppliedCondition)
+	return cmd
+}
+
+// addFlags adds the flags. timeout is how long it waits unless told otherwise; conditions are
+// offered for completion.
+func (o *waitOptions) addFlags(cmd *cobra.Command, timeout time.Duration, conditions ...string) {
+	cmd.Flags().StringVar(&o.awaited, "for", "ready", "What to wait for: ready, deleted, condition=TYPE or condition=TYPE=STATUS")
+	cmd.Flags().DurationVar(&o.timeout, "timeout", timeout, "How long to wait")
+	offered := []string{"ready", "deleted"}
+	for _, condition := range conditions {
+		offered = append(offered, "condition="+condition)
+	}
+	_ = cmd.RegisterFlagCompletionFunc("for", cobra.FixedCompletions(offered, cobra.ShellCompDirectiveNoFileComp))
 }
 
 func (o *waitOptions) Complete(cmd *cobra.Command, args []string) error {
 	var err error
-	if o.names, err = someNames(cmd, args); err != nil {
+	if o.names, err = o.subject.someNames(cmd, args); err != nil {
 		return err
 	}
 	if o.goal, err = parseGoal(o.awaited); err != nil {
@@ -119,8 +150,8 @@ func (o *waitOptions) Run(ctx context.Context) error {
 func (o *waitOptions) waitFor(ctx context.Context, c client.WithWatch, key types.NamespacedName) error {
 	// A name that does not exist is a mistake at once and not after the time-out, unless
 	// it is its end that is waited for.
-	var tcp teapotv1.TenantControlPlane
-	err := c.Get(ctx, key, &tcp)
+	object := o.subject.newObject()
+	err := c.Get(ctx, key, object)
 	goal := o.goal
 	switch {
 	case goal.deletion && isNotFound(err):
@@ -128,12 +159,12 @@ func (o *waitOptions) waitFor(ctx context.Context, c client.WithWatch, key types
 	case err != nil:
 	default:
 		if goal.deletion {
-			goal = deletedGoal(tcp.UID)
+			goal = deletedGoal(object.GetUID())
 		}
-		_, err = o.await(ctx, c, key, goal, o.timeout)
+		_, err = o.await(ctx, c, o.subject, key, goal, o.timeout)
 	}
 	if err != nil {
 		return err
 	}
-	return o.resultf("%s.%s/%s condition met", controlPlaneWord, controlPlaneResource.Group, key.Name)
+	return o.resultf("%s condition met", o.subject.named(key.Name))
 }

@@ -10,7 +10,6 @@ import (
 	metal3 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/utils/ptr"
 
@@ -30,11 +29,11 @@ const (
 // measureChoice takes select_10000_hosts_ms: what a claim's controller does to choose, from the
 // hosts that its watch has seen to the one to take. Nothing outside of this process is asked.
 func (b *bench) measureChoice(context.Context, options) ([]Result, error) {
-	known, siblings := make([]host.Host, choiceHosts), sets.New[types.NamespacedName]()
+	known, siblings := make([]host.Host, choiceHosts), claim.Siblings{}
 	for i := range known {
 		known[i] = host.Of(registered(i))
 		if i%100 == 0 {
-			siblings.Insert(known[i].Key)
+			siblings.Add(known[i].Key, false)
 		}
 	}
 	wanted := &teapotv1.MachineClaim{}
@@ -50,7 +49,7 @@ func (b *bench) measureChoice(context.Context, options) ([]Result, error) {
 	var took []float64
 	for range choices {
 		begun := time.Now()
-		request, err := claim.NewRequest(wanted)
+		request, err := claim.NewRequest(wanted, "")
 		if err != nil {
 			return nil, err
 		}

@@ -12,7 +12,7 @@ func TestRegistered(t *testing.T) {
 	taken, sizes := 0, map[int64]bool{}
 	for i := range 48 {
 		h := host.Of(registered(i))
-		switch refusal := h.Claimable(tenantsNamespace); refusal {
+		switch refusal := h.Claimable(host.Tenant{Namespace: tenantsNamespace}); refusal {
 		case host.Taken:
 			taken++
 		case host.Claimable:

@@ -22,7 +22,7 @@ const cleanWithin = time.Hour
 
 // clean removes everything that this or an earlier bench made and waits until it is gone.
 func (b *bench) clean(ctx context.Context) error {
-	if err := b.removeHandMachine(ctx); err != nil {
+	if err := b.removeHandMachines(ctx); err != nil {
 		return err
 	}
 	if err := b.unregister(ctx); err != nil {

@@ -81,7 +81,7 @@ func (b *bench) awaitAvailable(ctx context.Context, count int) error {
 		}
 		available = 0
 		for i := range hosts.Items {
-			if h := host.Of(&hosts.Items[i]); h.Claimable(tenantsNamespace) == host.Claimable {
+			if h := host.Of(&hosts.Items[i]); h.Claimable(host.Tenant{Namespace: tenantsNamespace}) == host.Claimable {
 				available++
 			}
 		}
@@ -93,14 +93,15 @@ func (b *bench) awaitAvailable(ctx context.Context, count int) error {
 	return nil
 }
 
-// unregister removes the bench's Clusters with their machines, its claims, and then its hosts, as
-// an operator would: a host's credentials are needed until it is given back.
+// unregister removes the bench's pools and Clusters with their machines, its claims, and then its
+// hosts, as an operator would: a host's credentials are needed until it is given back.
 func (b *bench) unregister(ctx context.Context) error {
 	for _, each := range []struct {
 		kind      client.Object
 		list      client.ObjectList
 		namespace string
 	}{
+		{&teapotv1.WorkerPool{}, &teapotv1.WorkerPoolList{}, tenantsNamespace},
 		{&clusterv1.Cluster{}, &clusterv1.ClusterList{}, tenantsNamespace},
 		{&teapotv1.MachineClaim{}, &teapotv1.MachineClaimList{}, tenantsNamespace},
 		{&host.Object{}, &host.List{}, hostsNamespace},

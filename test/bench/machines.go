@@ -7,13 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
@@ -25,24 +24,15 @@ import (
 
 	"github.com/teapot-cloud/teapot/test/devcluster/build"
 	"github.com/teapot-cloud/teapot/test/devcluster/netdial"
-	"github.com/teapot-cloud/teapot/test/devcluster/nodenet"
 	"github.com/teapot-cloud/teapot/test/machineroom/control"
-	handwritten "github.com/teapot-cloud/teapot/test/machineroom/floor"
 	"github.com/teapot-cloud/teapot/test/machineroom/image"
-	"github.com/teapot-cloud/teapot/test/machineroom/machine"
 	"github.com/teapot-cloud/teapot/test/machineroom/room"
 )
 
 const (
-	// roomMachine is the machine of the room that joins through the whole chain. The demo uses the
-	// first ones, test/e2e those before this one.
+	// roomMachine is the first machine of the room that joins through the whole chain. The demo uses
+	// the first ones of all, test/e2e those before this one.
 	roomMachine = 28
-	// handName is the machine with hand-written user data. It is not the room's: nobody but the
-	// bench switches it on.
-	handName = "bench-by-hand"
-	// handAddress and handMAC are below those of the room's machines and of test/e2e.
-	handAddress = "172.30.0.70/24"
-	handMAC     = "52:54:00:ff:00:70"
 	// noChecksum stands where the room compares none.
 	noChecksum = "0000000000000000000000000000000000000000000000000000000000000000"
 	// joinedWithin is how long a machine may take from power to Ready.
@@ -52,31 +42,39 @@ const (
 //go:embed machines.yaml
 var machinesManifest string
 
-// tenantWithMachines is a control plane that machines join: one by hand, and one through the chain.
+// tenantWithMachines is a control plane that machines join: by hand, and through the chain.
 type tenantWithMachines struct {
 	*bench
 	name   string
 	config *rest.Config
 	nodes  kubernetes.Interface
 	image  string
-	hand   *machine.Machine
 }
 
 // measurePowerOn takes power_on_to_ready: power to Node Ready, through the whole chain and with
 // hand-written user data in turns. Both machines join the same control plane.
 func (b *bench) measurePowerOn(ctx context.Context, o options) ([]Result, error) {
-	t, err := b.newTenantWithMachines(ctx)
+	t, err := b.newTenantWithMachines(ctx, 1)
 	if err != nil {
 		return nil, err
 	}
+	objects, err := t.manifests()
+	if err != nil {
+		return nil, err
+	}
+	for _, object := range objects {
+		if err := b.client.Create(ctx, object); err != nil {
+			return nil, fmt.Errorf("creating %s %s: %w", object.GetKind(), object.GetName(), err)
+		}
+	}
 	// What boots first of all reads the image from disk.
-	if _, err := t.joinByHand(ctx); err != nil {
+	if _, err := t.joinByHand(ctx, 0); err != nil {
 		return nil, err
 	}
 	progress("a machine booted by hand, not counted")
 	var hand, chain []float64
 	for i := range o.n {
-		byHand, err := t.joinByHand(ctx)
+		byHand, err := t.joinByHand(ctx, 0)
 		if err != nil {
 			return nil, err
 		}
@@ -90,26 +88,25 @@ func (b *bench) measurePowerOn(ctx context.Context, o options) ([]Result, error)
 	return []Result{newResult(powerOnToReady, "s", chain, hand)}, b.unregister(ctx)
 }
 
-// newTenantWithMachines makes a control plane, a MachineDeployment of no machines, and a host for
-// its one.
-func (b *bench) newTenantWithMachines(ctx context.Context) (*tenantWithMachines, error) {
+// newTenantWithMachines makes a control plane, and hosts for so many machines.
+func (b *bench) newTenantWithMachines(ctx context.Context, count int) (*tenantWithMachines, error) {
 	builds, err := build.NewBuilder(progress)
 	if err != nil {
 		return nil, err
 	}
 	images := &image.Builder{Dir: filepath.Join(b.room.Dir, "images"), Builds: builds}
-	t := &tenantWithMachines{bench: b, hand: b.handMachine()}
+	t := &tenantWithMachines{bench: b}
 	if t.image, err = images.Ensure(ctx, b.version); err != nil {
 		return nil, err
 	}
-	if err := b.room.Grow(ctx, roomMachine+1); err != nil {
+	if err := b.room.Grow(ctx, roomMachine+count); err != nil {
 		return nil, fmt.Errorf("making machines in the machine room (bin/machineroom up): %w", err)
 	}
-	its, err := b.room.Get(ctx, room.IdentityOf(roomMachine).Name)
+	its, err := t.roomMachines(ctx, count)
 	if err != nil {
 		return nil, err
 	}
-	if err := b.register(ctx, []control.Machine{its}); err != nil {
+	if err := b.register(ctx, its); err != nil {
 		return nil, err
 	}
 
@@ -117,15 +114,6 @@ func (b *bench) newTenantWithMachines(ctx context.Context) (*tenantWithMachines,
 	t.name = tenant.Name
 	if _, err := b.create(ctx, tenant); err != nil {
 		return nil, err
-	}
-	objects, err := t.manifests()
-	if err != nil {
-		return nil, err
-	}
-	for _, object := range objects {
-		if err := b.client.Create(ctx, object); err != nil {
-			return nil, fmt.Errorf("creating %s %s: %w", object.GetKind(), object.GetName(), err)
-		}
 	}
 	kubeconfig, err := b.userKubeconfig(ctx, t.name)
 	if err != nil {
@@ -139,6 +127,18 @@ func (b *bench) newTenantWithMachines(ctx context.Context) (*tenantWithMachines,
 		return nil, err
 	}
 	return t, b.waitReady(ctx, tenant)
+}
+
+// roomMachines are the first machines that join through the chain.
+func (t *tenantWithMachines) roomMachines(ctx context.Context, count int) ([]control.Machine, error) {
+	its := make([]control.Machine, count)
+	for i := range its {
+		var err error
+		if its[i], err = t.room.Get(ctx, room.IdentityOf(roomMachine+i).Name); err != nil {
+			return nil, err
+		}
+	}
+	return its, nil
 }
 
 // manifests are the Cluster API objects of a MachineDeployment.
@@ -168,29 +168,48 @@ func (t *tenantWithMachines) joinThroughChain(ctx context.Context) (float64, err
 	if err := t.scale(ctx, 1); err != nil {
 		return 0, err
 	}
-	at, err := t.nodeReady(ctx, atLeast)
+	at, err := t.nodesReady(ctx, 1, atLeast)
 	if err != nil {
 		return 0, err
 	}
-	its, err := t.room.Get(ctx, room.IdentityOf(roomMachine).Name)
+	since, err := t.powerSince(ctx, 1)
 	if err != nil {
 		return 0, err
-	}
-	if !its.Power || its.Boots != room.FromDisk {
-		return 0, fmt.Errorf("machine %s does not run from its disk although a Node is Ready", its.Name)
 	}
 	if err := t.scale(ctx, 0); err != nil {
 		return 0, err
 	}
-	err = waitFor(ctx, atLeast, "the machine to be given back", func(ctx context.Context) (bool, error) {
+	return at.Sub(since[0]).Seconds(), t.givenBack(ctx, 1)
+}
+
+// powerSince is since when machines that joined through the chain have power, the first one first.
+func (t *tenantWithMachines) powerSince(ctx context.Context, count int) ([]time.Time, error) {
+	its, err := t.roomMachines(ctx, count)
+	if err != nil {
+		return nil, err
+	}
+	since := make([]time.Time, count)
+	for i, each := range its {
+		if !each.Power || each.Boots != room.FromDisk {
+			return nil, fmt.Errorf("machine %s does not run from its disk although its Node is Ready", each.Name)
+		}
+		since[i] = each.PowerSince
+	}
+	slices.SortFunc(since, time.Time.Compare)
+	return since, nil
+}
+
+// givenBack waits until no Machine is left and the hosts can be claimed again.
+func (t *tenantWithMachines) givenBack(ctx context.Context, count int) error {
+	err := waitFor(ctx, atLeast, "machines to be given back", func(ctx context.Context) (bool, error) {
 		left := &clusterv1.MachineList{}
 		err := t.client.List(ctx, left, client.InNamespace(tenantsNamespace))
 		return len(left.Items) == 0, err
 	})
 	if err != nil {
-		return 0, err
+		return err
 	}
-	return at.Sub(its.PowerSince).Seconds(), t.awaitAvailable(ctx, 1)
+	return t.awaitAvailable(ctx, count)
 }
 
 func (t *tenantWithMachines) scale(ctx context.Context, replicas int) error {
@@ -200,91 +219,6 @@ func (t *tenantWithMachines) scale(ctx context.Context, replicas int) error {
 		return fmt.Errorf("scaling MachineDeployment %s: %w", t.name, err)
 	}
 	return nil
-}
-
-// joinByHand boots the machine with hand-written user data and returns the seconds from its power to
-// its Node being Ready; then it erases it.
-func (t *tenantWithMachines) joinByHand(ctx context.Context) (float64, error) {
-	join, err := handwritten.Prepare(ctx, t.config)
-	if err != nil {
-		return 0, err
-	}
-	drive, err := join.Drive(handName, "teapot://"+handName)
-	if err != nil {
-		return 0, err
-	}
-	if err := os.MkdirAll(t.hand.Dir, 0o755); err != nil {
-		return 0, fmt.Errorf("making machine %s: %w", handName, err)
-	}
-	if err := t.hand.Write(ctx, t.image, drive); err != nil {
-		return 0, err
-	}
-	if err := t.quiet(ctx); err != nil {
-		return 0, err
-	}
-	begun := time.Now()
-	if err := t.hand.PowerOn(ctx); err != nil {
-		return 0, err
-	}
-	at, err := t.nodeReady(ctx, joinedWithin)
-	if err != nil {
-		return 0, err
-	}
-	if err := t.removeHandMachine(ctx); err != nil {
-		return 0, err
-	}
-	if err := t.nodes.CoreV1().Nodes().Delete(ctx, handName, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
-		return 0, fmt.Errorf("deleting Node %s: %w", handName, err)
-	}
-	return at.Sub(begun).Seconds(), nil
-}
-
-// handMachine is the machine with hand-written user data, which need not exist.
-func (b *bench) handMachine() *machine.Machine {
-	return machine.New(machine.Config{
-		Name: handName, Dir: filepath.Join(b.room.Dir, "bench", handName), MAC: handMAC, Address: netip.MustParsePrefix(handAddress),
-		Gateway: netip.MustParseAddr(nodenet.NodeIP), NetNS: b.netns, Images: filepath.Join(b.room.Dir, "images"),
-	})
-}
-
-// removeHandMachine cuts its power and removes all of it.
-func (b *bench) removeHandMachine(ctx context.Context) error {
-	hand := b.handMachine()
-	if _, err := os.Stat(hand.Dir); errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	// On a busy computer the processes of a machine may outlive the patience of PowerOff.
-	var last error
-	if err := waitFor(ctx, goneWithin, "machine "+handName+" to be gone", func(ctx context.Context) (bool, error) {
-		if last = hand.PowerOff(ctx, true); last == nil {
-			last = hand.Erase(ctx)
-		}
-		return last == nil, nil
-	}); err != nil {
-		return errors.Join(err, last)
-	}
-	return os.RemoveAll(hand.Dir)
-}
-
-// nodeReady waits for the one Node to be Ready, and returns when that was. It watches: the
-// condition's own time has whole seconds.
-func (t *tenantWithMachines) nodeReady(ctx context.Context, within time.Duration) (time.Time, error) {
-	ctx, cancel := context.WithTimeout(ctx, within)
-	defer cancel()
-	for ctx.Err() == nil {
-		// Without a resource version the watch begins with what exists.
-		watch, err := t.nodes.CoreV1().Nodes().Watch(ctx, metav1.ListOptions{})
-		if err != nil {
-			return time.Time{}, fmt.Errorf("watching the Nodes of TenantControlPlane %s: %w", t.name, err)
-		}
-		for event := range watch.ResultChan() {
-			if node, ok := event.Object.(*corev1.Node); ok && isReady(node) {
-				watch.Stop()
-				return time.Now(), nil
-			}
-		}
-	}
-	return time.Time{}, fmt.Errorf("waiting for a machine of TenantControlPlane %s to be a Node that is Ready (bin/machineroom list): %w", t.name, ctx.Err())
 }
 
 func isReady(node *corev1.Node) bool {

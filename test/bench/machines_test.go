@@ -64,6 +64,35 @@ func TestMachinesAreTheExamples(t *testing.T) {
 	}
 }
 
+// A pool's machines join as the single one does.
+func TestPoolJoinsAsTheExamples(t *testing.T) {
+	tenant := &tenantWithMachines{bench: &bench{version: "v1.36.3"}, name: "tenant-7", image: "teapot-node-v1.36.3"}
+	objects, err := tenant.manifests()
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec := tenant.pool().Spec
+	for _, object := range objects {
+		var want, got any
+		switch object.GetKind() {
+		case "KubeadmConfigTemplate":
+			want, _, err = unstructured.NestedStringSlice(object.Object, "spec", "template", "spec", "joinConfiguration", "nodeRegistration", "ignorePreflightErrors")
+			got = spec.Bootstrap.IgnorePreflightErrors
+		case "HostMachineTemplate":
+			want, _, err = unstructured.NestedString(object.Object, "spec", "template", "spec", "image", "url")
+			got = spec.Image.URL
+		case "MachineDeployment":
+			want, _, err = unstructured.NestedString(object.Object, "spec", "template", "spec", "version")
+			got = spec.Version
+		default:
+			continue
+		}
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Errorf("%s: %v (-single +pool):\n%s", object.GetKind(), err, diff)
+		}
+	}
+}
+
 func TestIsReady(t *testing.T) {
 	for _, tt := range []struct {
 		name       string

@@ -39,6 +39,9 @@ const (
 	claimsSteadyWrites = "claims_steady_writes_per_minute"
 	// One choice of a host among many.
 	selectHosts = "select_10000_hosts_ms"
+	// From the first of a pool's machines having power to the last one's Node being Ready; the floor
+	// is as many machines with hand-written user data, switched on at the same intervals.
+	sixAtOnce = "six_at_once"
 )
 
 // Result is one figure as it is written to the JSON file.
@@ -124,6 +127,10 @@ var figures = []struct {
 	{claimsWrites, nil},
 	{claimsSteadyWrites, upTo(0)},
 	{selectHosts, &aim{"< 10 ms", func(r Result) bool { return r.Value < 10 }}},
+	{sixAtOnce, new(ratioUpTo(1.1))},
+	{thousand.PoolsConverge, nil},
+	{thousand.PoolsWrites, nil},
+	{thousand.PoolsSteadyWrites, upTo(0)},
 }
 
 func names() []string {

@@ -21,9 +21,28 @@ func (b *bench) measureThousand(ctx context.Context, o options) ([]Result, error
 	if err != nil {
 		return nil, err
 	}
+	return withoutFloor(figures), nil
+}
+
+// machinesPerPool is how many machines each pool has whose figures are taken.
+const machinesPerPool = 10
+
+// poolFigures are those of package thousand about pools.
+var poolFigures = []string{thousand.PoolsConverge, thousand.PoolsWrites, thousand.PoolsSteadyWrites}
+
+func (b *bench) measurePools(ctx context.Context, o options) ([]Result, error) {
+	progress("%d pools of %d machines that do not boot", o.pools, machinesPerPool)
+	figures, err := thousand.RunPools(ctx, thousand.PoolOptions{Pools: o.pools, Machines: machinesPerPool, Progress: progress})
+	if err != nil {
+		return nil, err
+	}
+	return withoutFloor(figures), nil
+}
+
+func withoutFloor(figures []thousand.Figure) []Result {
 	results := make([]Result, len(figures))
 	for i, figure := range figures {
 		results[i] = newResult(figure.Name, figure.Unit, figure.Samples, nil)
 	}
-	return results, nil
+	return results
 }

@@ -20,8 +20,9 @@ const (
 	healthPort  = "8081"
 )
 
-// manager is a running teapot-manager.
-type manager struct {
+// process is a running manager, Teapot's or one of Cluster API's.
+type process struct {
+	name    string
 	command *exec.Cmd
 	started time.Time
 	// ended is closed when the process has ended, for the reason failure if it did not end well.
@@ -42,49 +43,50 @@ func buildManager(ctx context.Context, folder string) (string, error) {
 // startManager starts the manager with its defaults, but for where it listens, how it reaches
 // its tenants, and that it needs not be elected: on a computer that is busy with other things
 // it would lose the election and end.
-func startManager(binary, kubeconfig, address, log string) (*manager, error) {
+func startManager(binary, kubeconfig, address, log string) (*process, error) {
+	return startProcess("the manager", kubeconfig, log, binary,
+		"--leader-elect=false",
+		"--metrics-bind-address="+net.JoinHostPort(address, metricsPort),
+		"--health-probe-bind-address="+net.JoinHostPort(address, healthPort),
+		"--node-port-address="+address)
+}
+
+// startProcess starts a program that works by a kubeconfig and writes to a log.
+func startProcess(name, kubeconfig, log string, arguments ...string) (*process, error) {
 	output, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	defer output.Close()
-	arguments := []string{
-		binary,
-		"--leader-elect=false",
-		"--metrics-bind-address=" + net.JoinHostPort(address, metricsPort),
-		"--health-probe-bind-address=" + net.JoinHostPort(address, healthPort),
-		"--node-port-address=" + address,
-	}
 	// It dies with this process, also when that is killed.
 	if setpriv, err := exec.LookPath("setpriv"); err == nil {
 		arguments = append([]string{setpriv, "--pdeathsig", "KILL"}, arguments...)
 	}
 	command := exec.Command(arguments[0], arguments[1:]...)
-	command.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig)
+	command.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig, "POD_NAMESPACE="+namespace)
 	command.Stdout, command.Stderr = output, output
 	if err := command.Start(); err != nil {
-		return nil, fmt.Errorf("starting the manager: %w", err)
+		return nil, fmt.Errorf("starting %s: %w", name, err)
 	}
-	m := &manager{command: command, started: time.Now(), ended: make(chan struct{})}
-	go func() { m.failure = command.Wait(); close(m.ended) }()
-	return m, nil
+	p := &process{name: name, command: command, started: time.Now(), ended: make(chan struct{})}
+	go func() { p.failure = command.Wait(); close(p.ended) }()
+	return p, nil
 }
 
-// stop ends the manager as a kubelet would, and fails if it does not end by itself or not
-// well.
-func (m *manager) stop() error {
-	if err := m.command.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return fmt.Errorf("stopping the manager: %w", err)
+// stop ends the program as a kubelet would, and fails if it does not end by itself or not well.
+func (p *process) stop() error {
+	if err := p.command.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("stopping %s: %w", p.name, err)
 	}
 	select {
-	case <-m.ended:
-		if m.failure != nil {
-			return fmt.Errorf("the manager ended: %w", m.failure)
+	case <-p.ended:
+		if p.failure != nil {
+			return fmt.Errorf("%s ended: %w", p.name, p.failure)
 		}
 		return nil
 	case <-time.After(20 * time.Second):
-		_ = m.command.Process.Kill()
-		return errors.New("the manager did not end within 20 s of SIGTERM")
+		_ = p.command.Process.Kill()
+		return fmt.Errorf("%s did not end within 20 s of SIGTERM", p.name)
 	}
 }
 
@@ -97,18 +99,18 @@ type usage struct {
 	anonymous uint64
 }
 
-func (m *manager) usage() (usage, error) {
-	process, err := procfs.NewProc(m.command.Process.Pid)
+func (p *process) usage() (usage, error) {
+	proc, err := procfs.NewProc(p.command.Process.Pid)
 	if err != nil {
-		return usage{}, fmt.Errorf("looking at the manager: %w", err)
+		return usage{}, fmt.Errorf("looking at %s: %w", p.name, err)
 	}
-	stat, err := process.Stat()
+	stat, err := proc.Stat()
 	if err != nil {
-		return usage{}, fmt.Errorf("reading the manager's processor time: %w", err)
+		return usage{}, fmt.Errorf("reading the processor time of %s: %w", p.name, err)
 	}
-	status, err := process.NewStatus()
+	status, err := proc.NewStatus()
 	if err != nil {
-		return usage{}, fmt.Errorf("reading the manager's memory: %w", err)
+		return usage{}, fmt.Errorf("reading the memory of %s: %w", p.name, err)
 	}
 	return usage{at: time.Now(), cpu: time.Duration(stat.CPUTime() * float64(time.Second)), anonymous: status.RssAnon}, nil
 }

@@ -47,7 +47,7 @@ type writes map[string]float64
 
 // notCounted are requests that change nothing (the manager asks who reads its metrics), and
 // the Leases that the API server renews for itself.
-var notCounted = []string{"leases", "tokenreviews", "subjectaccessreviews"}
+var notCounted = append([]string{"leases"}, reviews...)
 
 func countWrites(families map[string]*dto.MetricFamily) writes {
 	counts := writes{}
@@ -59,6 +59,34 @@ func countWrites(families map[string]*dto.MetricFamily) writes {
 		}
 	}
 	return counts
+}
+
+// reviews are requests by which the manager asks who reads its metrics, before it answers.
+var reviews = []string{"tokenreviews", "subjectaccessreviews"}
+
+// countReviews counts those that a kube-apiserver was asked since it started. In a room nobody
+// else asks.
+func countReviews(families map[string]*dto.MetricFamily) float64 {
+	count := 0.0
+	for _, metric := range families["apiserver_request_total"].GetMetric() {
+		if slices.Contains(reviews, label(metric, "resource")) {
+			count += metric.GetCounter().GetValue()
+		}
+	}
+	return count
+}
+
+// countSent counts the write requests that a manager has sent to a host, reviews included, and
+// those that were refused.
+// https://pkg.go.dev/k8s.io/client-go/tools/metrics: rest_client_requests_total
+func countSent(families map[string]*dto.MetricFamily, host string) float64 {
+	count := 0.0
+	for _, metric := range families["rest_client_requests_total"].GetMetric() {
+		if label(metric, "host") == host && slices.Contains([]string{"POST", "PUT", "PATCH", "DELETE"}, label(metric, "method")) {
+			count += metric.GetCounter().GetValue()
+		}
+	}
+	return count
 }
 
 // since returns what was written after an earlier count.

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -39,7 +40,10 @@ import (
 // namespace holds every TenantControlPlane of a room.
 const namespace = "thousand"
 
-// room is a management cluster without machines, with a manager in it.
+// kubernetesVersion is that of every control plane and machine.
+const kubernetesVersion = "v1.36.3"
+
+// room is a management cluster with a manager in it. Machines come by addMachines.
 type room struct {
 	config  *rest.Config
 	client  client.Client
@@ -48,8 +52,10 @@ type room struct {
 	// apiServerMetrics and managerMetrics are who may read them.
 	apiServerMetrics, managerMetrics *http.Client
 
-	binary, kubeconfig, log string
-	manager                 *manager
+	folder, binary, kubeconfig, log string
+	manager                         *process
+	// providers are Cluster API's, if it is there.
+	providers []*process
 
 	// closing undoes what was opened, last first.
 	closing []func() error
@@ -63,6 +69,7 @@ func openRoom(ctx context.Context) (*room, error) {
 	if err != nil {
 		return r, err
 	}
+	r.folder = folder
 	r.closing = append(r.closing, func() error { return os.RemoveAll(folder) })
 	r.log, r.kubeconfig = filepath.Join(folder, "manager.log"), filepath.Join(folder, "kubeconfig")
 	if r.binary, err = buildManager(ctx, folder); err != nil {
@@ -103,6 +110,9 @@ func (r *room) close() error {
 	var errs []error
 	if r.manager != nil {
 		errs = append(errs, r.manager.stop())
+	}
+	for _, provider := range r.providers {
+		errs = append(errs, provider.stop())
 	}
 	for i := len(r.closing) - 1; i >= 0; i-- {
 		errs = append(errs, r.closing[i]())
@@ -188,12 +198,7 @@ func (r *room) reader(ctx context.Context) (*http.Client, error) {
 
 // startStandIns starts what stands for the rest of the cluster, and the roster.
 func (r *room) startStandIns(ctx context.Context) error {
-	mgr, err := ctrl.NewManager(r.config, ctrl.Options{
-		Scheme:  controllers.Scheme(),
-		Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0",
-		// Two rooms, one after the other, may be in one process.
-		Controller: ctrlconfig.Controller{MaxConcurrentReconciles: 8, SkipNameValidation: new(true)},
-	})
+	mgr, err := ctrl.NewManager(r.config, r.standInOptions())
 	if err != nil {
 		return fmt.Errorf("making the stand-ins: %w", err)
 	}
@@ -203,11 +208,26 @@ func (r *room) startStandIns(ctx context.Context) error {
 	if err := r.roster.watch(ctx, mgr.GetCache()); err != nil {
 		return err
 	}
+	r.start(ctx, mgr)
+	return nil
+}
+
+// standInOptions are those of a manager of stand-ins.
+func (r *room) standInOptions() ctrl.Options {
+	return ctrl.Options{
+		Scheme:  controllers.Scheme(),
+		Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0",
+		// Two rooms, one after the other, may be in one process.
+		Controller: ctrlconfig.Controller{MaxConcurrentReconciles: 8, SkipNameValidation: new(true)},
+	}
+}
+
+// start starts a manager of stand-ins, which ends when the room is closed.
+func (r *room) start(ctx context.Context, mgr ctrl.Manager) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	ended := make(chan error, 1)
 	go func() { ended <- mgr.Start(ctx) }()
 	r.closing = append(r.closing, func() error { cancel(); return <-ended })
-	return nil
 }
 
 // launchManager starts the manager.
@@ -232,8 +252,11 @@ func (r *room) startManager(ctx context.Context) error {
 }
 
 // said is the end of the manager's log.
-func (r *room) said() string {
-	log, _ := os.ReadFile(r.log) // what cannot be read says nothing
+func (r *room) said() string { return tail(r.log) }
+
+// tail is the end of a log.
+func tail(file string) string {
+	log, _ := os.ReadFile(file) // what cannot be read says nothing
 	lines := strings.Split(string(log), "\n")
 	return strings.Join(lines[max(0, len(lines)-20):], "\n")
 }
@@ -272,7 +295,7 @@ func (r *room) grow(ctx context.Context, to int, within time.Duration) (time.Dur
 		group.Go(func() error {
 			return r.client.Create(applying, &teapotv1.TenantControlPlane{
 				ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "tenant-" + strconv.Itoa(i)},
-				Spec:       teapotv1.TenantControlPlaneSpec{Version: "v1.36.3"},
+				Spec:       teapotv1.TenantControlPlaneSpec{Version: kubernetesVersion},
 			})
 		})
 	}
@@ -330,14 +353,24 @@ func (r *room) awaitPolls(ctx context.Context, more int64, within time.Duration)
 	return nil
 }
 
-// await polls a condition, while the manager runs.
+// await polls a condition, while the managers run.
 func (r *room) await(ctx context.Context, within time.Duration, done func() bool) error {
-	return wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, within, true, func(context.Context) (bool, error) {
-		select {
-		case <-r.manager.ended:
-			return false, fmt.Errorf("the manager has ended: %s", r.manager.command.ProcessState)
-		default:
-			return done(), nil
+	return r.awaitEach(ctx, 50*time.Millisecond, within, done)
+}
+
+// awaitEach is await for what costs something to look at.
+func (r *room) awaitEach(ctx context.Context, interval, within time.Duration, done func() bool) error {
+	return wait.PollUntilContextTimeout(ctx, interval, within, true, func(context.Context) (bool, error) {
+		for _, each := range append(slices.Clone(r.providers), r.manager) {
+			if each == nil {
+				continue
+			}
+			select {
+			case <-each.ended:
+				return false, fmt.Errorf("%s has ended: %s", each.name, each.command.ProcessState)
+			default:
+			}
 		}
+		return done(), nil
 	})
 }

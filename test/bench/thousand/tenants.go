@@ -8,6 +8,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -26,10 +27,17 @@ type tenantAPIs struct {
 	server  *http.Server
 	// answered counts the requests of all tenants.
 	answered atomic.Int64
+	// real, unless nil, is a real API server, which answers in the place of the stand-ins but for
+	// what is in refused.
+	real http.Handler
 
 	mu     sync.RWMutex
 	byPort map[int32]*tenantAPI
 }
+
+// refused are resources that the real API server does not take from a tenant's manager: Services
+// with addresses out of a range that is not its own, and endpoints on loopback.
+var refused = []string{"services", "endpoints", "endpointslices"}
 
 func newTenantAPIs(address string) *tenantAPIs {
 	t := &tenantAPIs{address: address, byPort: map[int32]*tenantAPI{}}
@@ -103,6 +111,12 @@ func (t *tenantAPIs) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusMisdirectedRequest)
 		return
+	}
+	if t.real != nil {
+		if info, err := requests.NewRequestInfo(r); err != nil || !slices.Contains(refused, info.Resource) {
+			t.real.ServeHTTP(w, r)
+			return
+		}
 	}
 	tenant.serveHTTP(w, r)
 }

@@ -14,11 +14,40 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 )
 
-var tenants = flag.Int("tenants", 20, "how many control planes there are")
+var (
+	tenants  = flag.Int("tenants", 20, "how many control planes there are")
+	pools    = flag.Int("pools", 2, "how many pools there are")
+	machines = flag.Int("machines", 3, "how many machines each pool has")
+)
 
 func TestMain(m *testing.M) {
 	ctrl.SetLogger(textlogger.NewLogger(textlogger.NewConfig()))
 	os.Exit(m.Run())
+}
+
+func TestCountSent(t *testing.T) {
+	said := `# TYPE rest_client_requests_total counter
+rest_client_requests_total{code="200",host="127.0.0.1:1",method="PATCH"} 3
+rest_client_requests_total{code="409",host="127.0.0.1:1",method="PUT"} 1
+rest_client_requests_total{code="201",host="127.0.0.1:1",method="POST"} 5
+rest_client_requests_total{code="200",host="127.0.0.1:1",method="GET"} 7
+rest_client_requests_total{code="200",host="127.0.0.1:2",method="PATCH"} 11
+# TYPE apiserver_request_total counter
+apiserver_request_total{code="201",resource="tokenreviews",verb="POST"} 2
+apiserver_request_total{code="201",resource="subjectaccessreviews",verb="POST"} 2
+apiserver_request_total{code="201",resource="events",verb="POST"} 13
+`
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(strings.NewReader(said))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if count := countSent(families, "127.0.0.1:1"); count != 9 {
+		t.Errorf("counted %.0f sent", count)
+	}
+	if count := countReviews(families); count != 4 {
+		t.Errorf("counted %.0f reviews", count)
+	}
 }
 
 func TestCountWrites(t *testing.T) {
@@ -89,6 +118,50 @@ func TestRoom(t *testing.T) {
 	if diff := cmp.Diff(versions, r.roster.versions()); diff != "" {
 		t.Errorf("control planes were changed (-before +after):\n%s", diff)
 	}
+}
+
+// TestPools is the course of the benchmark of pools at a size at which nothing is worth measuring.
+func TestPools(t *testing.T) {
+	r, err := openRoom(t.Context())
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the end of the manager's log:\n%s\nand of Cluster API's:\n%s", r.said(), r.saidBy())
+		}
+		if err := r.close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := *pools * *machines
+	if err := r.openPools(t.Context(), count, t.Logf); err != nil {
+		t.Fatal(err)
+	}
+	before := mustSent(t, r)
+	took, err := r.growPools(t.Context(), *pools, *machines)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// It fails if the manager goes on writing.
+	if err := r.still(t.Context(), 5*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	wrote := mustSent(t, r).since(before)
+	t.Logf("%d machines after %s; for each the manager wrote %.1f times, others %.1f times, in all: %v", count, took, wrote.manager/float64(count), wrote.others()/float64(count), wrote.all)
+	// Each machine is a HostMachine, a claim and a host, at least, and others write too.
+	if wrote.manager < float64(3*count) || wrote.others() < float64(count) {
+		t.Errorf("counted %+v", wrote)
+	}
+}
+
+func mustSent(t *testing.T, r *room) sent {
+	t.Helper()
+	counted, err := r.sent(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return counted
 }
 
 func mustWrites(t *testing.T, r *room) writes {
