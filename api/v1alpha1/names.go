@@ -51,10 +51,18 @@ const (
 	// FailedHostsAnnotation is on a MachineClaim and lists, as namespace/name with commas between,
 	// the hosts that it gave back because they could not be provisioned.
 	FailedHostsAnnotation = "teapot.dev/failed-hosts"
+	// AdmittedAnnotation is on a MachineClaim whose spread has a limit, and says at which revision the
+	// claim takes the host that HostAnnotation names, as UID/resourceVersion.
+	AdmittedAnnotation = "teapot.dev/admitted"
+	// ProvisionedAnnotation is on a MachineClaim whose host ran the image, and names that host as
+	// HostAnnotation does: without it, wherever it is, the claim takes no other.
+	ProvisionedAnnotation = "teapot.dev/provisioned"
 	// UncleanedForAnnotation is on a BareMetalHost that was given back without having been
-	// cleaned, and holds the namespace whose data may be on it. Only claims of that namespace get
-	// the host until an operator removes the annotation.
+	// cleaned, and holds namespace/uid of the namespace whose data may be on it. Only its claims get
+	// the host until an operator removes the annotation; without a uid nobody's do.
 	UncleanedForAnnotation = "teapot.dev/uncleaned-for"
+	// HolderNamespaceAnnotation is on a host that is held, and holds the UID of the holder's namespace.
+	HolderNamespaceAnnotation = "teapot.dev/holder-namespace-uid"
 	// CleaningModeAnnotation is on a host whose automatedCleaningMode a claim changed, and holds what
 	// it was, so that it is put back when the host is freed.
 	CleaningModeAnnotation = "teapot.dev/cleaning-mode"

@@ -51,9 +51,13 @@ func (r *TemplateReconciler) Reconcile(ctx context.Context, request ctrl.Request
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	asked := template.Spec.Template.Spec.HostRequest
+	tenant, err := r.Hosts.Tenant(ctx, template.Namespace)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
 	wanted, err := claim.NewRequest(&teapotv1.MachineClaim{
 		ObjectMeta: metav1.ObjectMeta{Namespace: template.Namespace}, Spec: teapotv1.MachineClaimSpec{HostRequest: asked},
-	})
+	}, tenant.UID)
 	if err != nil {
 		return ctrl.Result{}, fmt.Errorf("reading HostMachineTemplate %s: %w", request.NamespacedName, err)
 	}

@@ -22,26 +22,39 @@ type Reader struct {
 	Live client.Reader
 }
 
-// Namespaces are those whose hosts the claims of a namespace may take.
-func (r Reader) Namespaces(ctx context.Context, claims string) (sets.Set[string], error) {
+// Tenant reads who the claims of a namespace are to hosts.
+func (r Reader) Tenant(ctx context.Context, claims string) (host.Tenant, error) {
+	tenant, _, err := r.tenant(ctx, claims)
+	return tenant, err
+}
+
+// tenant returns the namespace's labels, too. It reads live: the manager's cache has Teapot's own
+// namespaces only.
+func (r Reader) tenant(ctx context.Context, claims string) (host.Tenant, map[string]string, error) {
+	namespace := &corev1.Namespace{}
+	if err := r.Live.Get(ctx, types.NamespacedName{Name: claims}, namespace); err != nil {
+		return host.Tenant{}, nil, fmt.Errorf("reading namespace %s: %w", claims, err)
+	}
+	return host.Tenant{Namespace: claims, UID: namespace.UID}, namespace.Labels, nil
+}
+
+// Allowed are who the claims of a namespace are, and the namespaces whose hosts they may take.
+func (r Reader) Allowed(ctx context.Context, claims string) (host.Tenant, sets.Set[string], error) {
+	tenant, labels, err := r.tenant(ctx, claims)
+	if err != nil {
+		return host.Tenant{}, nil, err
+	}
 	policies := &host.PolicyList{}
 	if err := r.Client.List(ctx, policies, client.UnsafeDisableDeepCopy); err != nil {
-		return nil, fmt.Errorf("listing HostDeployPolicies: %w", err)
+		return host.Tenant{}, nil, fmt.Errorf("listing HostDeployPolicies: %w", err)
 	}
-	namespace := &corev1.Namespace{}
-	if host.AskForLabels(policies.Items) {
-		// Live: the manager's cache has Teapot's own namespaces only.
-		if err := r.Live.Get(ctx, types.NamespacedName{Name: claims}, namespace); err != nil {
-			return nil, fmt.Errorf("reading namespace %s: %w", claims, err)
-		}
-	}
-	return host.Namespaces(policies.Items, claims, namespace.Labels), nil
+	return tenant, host.Namespaces(policies.Items, claims, labels), nil
 }
 
 // Each visits those hosts, which share memory with the cache and must not be changed. There may be
 // ten thousand of them.
-func (r Reader) Each(ctx context.Context, namespace string, visit func(*host.Host)) error {
-	namespaces, err := r.Namespaces(ctx, namespace)
+func (r Reader) Each(ctx context.Context, claims string, visit func(*host.Host)) error {
+	tenant, namespaces, err := r.Allowed(ctx, claims)
 	if err != nil {
 		return err
 	}
@@ -52,7 +65,7 @@ func (r Reader) Each(ctx context.Context, namespace string, visit func(*host.Hos
 		}
 		for i := range list.Items {
 			each := host.Of(&list.Items[i])
-			switch each.Claimable(namespace) {
+			switch each.Claimable(tenant) {
 			case host.Leaving, host.External, host.Detached, host.Unhealthy, host.Unclean:
 				// Not without somebody's doing.
 			default:

@@ -125,6 +125,8 @@ type scope struct {
 	all     []host.Host
 	choice  *claim.Choice
 	missing string
+	// tenant is who the claim is to hosts that are kept for somebody, once that was read.
+	tenant host.Tenant
 	// confirmed says that the claim is known to be the API server's.
 	confirmed bool
 	// gone says that there is no claim any more.
@@ -149,7 +151,7 @@ func (s *scope) advance(ctx context.Context) (time.Duration, error) {
 		if err := s.do(ctx, plan); err != nil {
 			return 0, err
 		}
-		if plan.Step != claim.Choose && s.missing == "" {
+		if plan.Step != claim.Choose && (plan.Step != claim.Admit || s.choice != nil) && s.missing == "" {
 			log.FromContext(ctx).Info(string(plan.Step), "host", plan.Host.String())
 		}
 		if plan.Event != nil {
@@ -171,10 +173,21 @@ func (s *scope) do(ctx context.Context, plan claim.Plan) error {
 		return s.choose(ctx)
 	case claim.Intend:
 		return s.intend(ctx, plan.Host)
+	case claim.Withdraw:
+		return s.withdraw(ctx)
+	case claim.Admit:
+		return s.admit(ctx, plan.Host)
 	case claim.Take:
 		return s.take(ctx, plan.Host)
 	case claim.Adopt:
-		return s.change(ctx, plan.Host, held, func(o *host.Object) { host.Take(o, holder) })
+		if err := s.knowTenant(ctx); err != nil {
+			return err
+		}
+		return s.change(ctx, plan.Host, held, func(o *host.Object) { host.Take(o, holder, s.tenant.UID) })
+	case claim.Note:
+		return s.patchClaim(ctx, "noting that the host runs the image", func(c *teapotv1.MachineClaim) {
+			metav1.SetMetaDataAnnotation(&c.ObjectMeta, teapotv1.ProvisionedAnnotation, plan.Host.String())
+		})
 	case claim.Provision:
 		return s.provision(ctx, plan.Host)
 	case claim.SetPower:
@@ -232,7 +245,7 @@ func (s *scope) confirm(ctx context.Context) error {
 	}
 	same := func(annotation string) bool { return now.Annotations[annotation] == s.claim.Annotations[annotation] }
 	if now.UID != s.claim.UID || !now.DeletionTimestamp.Equal(s.claim.DeletionTimestamp) ||
-		!same(teapotv1.HostAnnotation) || !same(teapotv1.FailedHostsAnnotation) {
+		!same(teapotv1.HostAnnotation) || !same(teapotv1.AdmittedAnnotation) || !same(teapotv1.FailedHostsAnnotation) {
 		return errOutdated
 	}
 	s.confirmed = true

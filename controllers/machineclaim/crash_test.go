@@ -40,7 +40,19 @@ func deleteIt(ctx context.Context, t *testing.T, h *hand) {
 }
 
 var scenarios = map[string]scenario{
-	"provision":    {hosts: []claimtest.Fault{"", ""}, ask: askForOne},
+	"provision": {hosts: []claimtest.Fault{"", ""}, ask: askForOne},
+	"provision apart": {
+		hosts: []claimtest.Fault{"", "", ""},
+		before: func(ctx context.Context, t *testing.T, h *hand) {
+			for i, rack := range []string{"a", "a", "b"} {
+				h.change(ctx, t, fmt.Sprintf("machine-%d", i), func(o *host.Object) { o.Labels = map[string]string{rackLabel: rack} })
+			}
+			create(ctx, t, apart(h.namespace, "web", "web-0"))
+			h.settle(ctx, t)
+		},
+		ask:  func(ctx context.Context, t *testing.T, h *hand) { create(ctx, t, apart(h.namespace, "web", "web-1")) },
+		upTo: 4,
+	},
 	"another host": {hosts: []claimtest.Fault{claimtest.FailsToProvision, ""}, ask: askForOne, from: 7, upTo: 14},
 	"release": {
 		hosts:  []claimtest.Fault{"", ""},
@@ -116,12 +128,13 @@ func (s scenario) run(t *testing.T, what faults.Fault, at int) (state map[string
 func (h *hand) snapshot(ctx context.Context, t *testing.T) map[string]string {
 	t.Helper()
 	state := map[string]string{}
+	varies := strings.NewReplacer(h.namespace, "room", string(h.tenant(ctx, t).UID), "its UID")
 	note := func(name string, value any) {
 		encoded, err := json.Marshal(value)
 		if err != nil {
 			t.Fatal(err)
 		}
-		state[strings.ReplaceAll(name, h.namespace, "room")] = strings.ReplaceAll(string(encoded), h.namespace, "room")
+		state[varies.Replace(name)] = varies.Replace(string(encoded))
 	}
 	claims, hosts := &teapotv1.MachineClaimList{}, &host.List{}
 	for _, list := range []client.ObjectList{claims, hosts} {
@@ -138,6 +151,7 @@ func (h *hand) snapshot(ctx context.Context, t *testing.T) map[string]string {
 			t.Errorf("nothing is said of %s", c.Name)
 		}
 		c.Status.Conditions, c.Status.PhaseSince = nil, nil
+		delete(c.Annotations, teapotv1.AdmittedAnnotation)
 		note("claim "+c.Name, []any{c.Annotations, c.Finalizers, c.Status})
 		for _, each := range conditions {
 			kind, says, _ := strings.Cut(each, "=")

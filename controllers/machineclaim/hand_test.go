@@ -230,6 +230,19 @@ func (h *hand) delete(ctx context.Context, t testing.TB, object client.Object) {
 	}
 }
 
+// anybody is a tenant that has left nothing on any host.
+var anybody = host.Tenant{Namespace: "anybody", UID: "anybody"}
+
+// tenant is who the claims of the hand's namespace are to hosts.
+func (h *hand) tenant(ctx context.Context, t testing.TB) host.Tenant {
+	t.Helper()
+	namespace := &corev1.Namespace{}
+	if err := direct.Get(ctx, types.NamespacedName{Name: h.namespace}, namespace); err != nil {
+		t.Fatal(err)
+	}
+	return host.Tenant{Namespace: namespace.Name, UID: namespace.UID}
+}
+
 func (h *hand) key(name string) types.NamespacedName {
 	return types.NamespacedName{Namespace: h.namespace, Name: name}
 }

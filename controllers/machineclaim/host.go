@@ -15,6 +15,7 @@ import (
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
 	"github.com/teapot-cloud/teapot/controllers/apply"
+	"github.com/teapot-cloud/teapot/controllers/hosts"
 	"github.com/teapot-cloud/teapot/workers/claim"
 	"github.com/teapot-cloud/teapot/workers/host"
 )
@@ -116,21 +117,37 @@ func (s *scope) change(ctx context.Context, name types.NamespacedName, allowed f
 func (s *scope) intend(ctx context.Context, name types.NamespacedName) error {
 	return s.patchClaim(ctx, "noting the host", func(c *teapotv1.MachineClaim) {
 		metav1.SetMetaDataAnnotation(&c.ObjectMeta, teapotv1.HostAnnotation, name.String())
+		delete(c.Annotations, teapotv1.AdmittedAnnotation)
 		controllerutil.AddFinalizer(c, teapotv1.MachineClaimFinalizer)
 	})
 }
 
-// take takes a host that the cache shows as fit, if it is so live.
+// take takes a host that the cache shows as fit, if it is so live. A claim with limits takes it at
+// the revision that it was admitted to.
 func (s *scope) take(ctx context.Context, name types.NamespacedName) error {
 	if err := s.confirm(ctx); err != nil {
 		return err
 	}
-	request, err := claim.NewRequest(s.claim)
+	if err := s.knowTenant(ctx); err != nil {
+		return err
+	}
+	request, err := claim.NewRequest(s.claim, s.tenant.UID)
 	if err != nil {
 		return err
 	}
-	fits := func(h *host.Host) bool { return request.Refuses(h) == host.Claimable }
-	return s.change(ctx, name, fits, func(o *host.Object) { host.Take(o, host.HolderOf(s.claim)) })
+	limited := claim.Limited(s.claim)
+	fits := func(h *host.Host) bool {
+		return request.Refuses(h) == host.Claimable && (!limited || claim.Admitted(s.claim, h))
+	}
+	return s.change(ctx, name, fits, func(o *host.Object) { host.Take(o, host.HolderOf(s.claim), s.tenant.UID) })
+}
+
+// knowTenant reads who the claim is to hosts, if that was not done yet.
+func (s *scope) knowTenant(ctx context.Context) (err error) {
+	if s.tenant.UID == "" {
+		s.tenant, err = hosts.Reader{Client: s.Client, Live: s.Live}.Tenant(ctx, s.claim.Namespace)
+	}
+	return err
 }
 
 // provision puts the claim's data beside the host and asks for the image.

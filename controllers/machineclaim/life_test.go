@@ -47,8 +47,8 @@ func (h *hand) expect(ctx context.Context, t *testing.T, name string, phase teap
 func (h *hand) free(ctx context.Context, t *testing.T, name string) {
 	t.Helper()
 	o := h.host(ctx, t, name)
-	if v := host.Of(o); v.Claimable("anybody") != host.Claimable || v.PoweredOn {
-		t.Fatalf("host %s is not free: %s; spec %+v", name, v.Claimable("anybody"), o.Spec)
+	if v := host.Of(o); v.Claimable(anybody) != host.Claimable || v.PoweredOn {
+		t.Fatalf("host %s is not free: %s; spec %+v", name, v.Claimable(anybody), o.Spec)
 	}
 	if left := h.secrets(ctx, t); len(left) > 0 {
 		t.Fatalf("Secrets are left beside the hosts: %v", left)
@@ -85,8 +85,8 @@ func TestLife(t *testing.T) {
 		}
 	}
 	t.Logf("it took %d writes: %q", len(h.Asked), h.Asked)
-	if len(h.Asked) > 7 {
-		t.Errorf("it took %d writes, want 7 at most: annotation, consumerRef, Secret, image, three of status", len(h.Asked))
+	if len(h.Asked) > 8 {
+		t.Errorf("it took %d writes, want 8 at most: host noted, consumerRef, Secret, image, that it runs noted, three of status", len(h.Asked))
 	}
 
 	h.Asked = nil
@@ -195,12 +195,36 @@ func TestUncleaned(t *testing.T) {
 	h.isGone(ctx, t, "worker-0")
 	o := h.host(ctx, t, "machine-0")
 	v := host.Of(o)
-	if v.Claimable("somebody") != host.Unclean || v.Claimable(h.namespace) != host.Claimable {
-		t.Errorf("for others it is %q, for its namespace %q", v.Claimable("somebody"), v.Claimable(h.namespace))
+	us := h.tenant(ctx, t)
+	again := host.Tenant{Namespace: us.Namespace, UID: "of the namespace made again"}
+	for by, want := range map[host.Tenant]host.Refusal{anybody: host.Unclean, us: host.Claimable, again: host.Unclean} {
+		if got := v.Claimable(by); got != want {
+			t.Errorf("for %s it is %q, want %q", by, got, want)
+		}
 	}
 	if o.Spec.AutomatedCleaningMode != metal3v1.CleaningModeMetadata {
 		t.Errorf("its cleaning mode is %s", o.Spec.AutomatedCleaningMode)
 	}
+
+	mark := o.Annotations[teapotv1.UncleanedForAnnotation]
+	marked := func(value string) func(*host.Object) {
+		return func(o *host.Object) {
+			metav1.SetMetaDataAnnotation(&o.ObjectMeta, teapotv1.UncleanedForAnnotation, value)
+		}
+	}
+	next := newClaim(h.namespace, "worker-1")
+	create(ctx, t, bootstrap(next), next)
+	for _, foreign := range []string{again.String(), h.namespace} { // the second is of an older Teapot
+		h.change(ctx, t, "machine-0", marked(foreign))
+		h.settle(ctx, t)
+		next = h.expect(ctx, t, "worker-1", teapotv1.ClaimPending, teapotv1.ReasonNoHost)
+		if ready := meta.FindStatusCondition(next.Status.Conditions, teapotv1.ReadyCondition); ready.Message != "1 host: 1 not clean" {
+			t.Errorf("of a host that is kept for %s it says %q", foreign, ready.Message)
+		}
+	}
+	h.change(ctx, t, "machine-0", marked(mark))
+	h.settle(ctx, t)
+	h.expect(ctx, t, "worker-1", teapotv1.ClaimProvisioned, teapotv1.ReasonReady)
 }
 
 func TestPaused(t *testing.T) {

@@ -2,37 +2,20 @@ package machineclaim_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"net/http"
 	"os"
 	"strconv"
 	"sync"
 	"testing"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/events"
-	"k8s.io/utils/clock"
-	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
-	ctrlconfig "sigs.k8s.io/controller-runtime/pkg/config"
-	"sigs.k8s.io/controller-runtime/pkg/controller"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
-	"github.com/teapot-cloud/teapot/controllers/machineclaim"
 	"github.com/teapot-cloud/teapot/controllers/machineclaim/claimtest"
 	"github.com/teapot-cloud/teapot/controllers/orphans"
 	"github.com/teapot-cloud/teapot/workers/host"
@@ -53,7 +36,15 @@ const (
 	raceHosts = 6
 	// raceAlive is how many claims there are at a time: more than hosts.
 	raceAlive = 15
+
+	// Where claims are kept apart: the hosts are in so many racks.
+	rackLabel = "example.com/rack"
+	raceRacks = 3
+	perRack   = 1
 )
+
+// racePools are the pools of claims that are kept apart.
+var racePools = []string{"web", "db"}
 
 // race is many claims for few hosts, several managers whose clients fail and that are killed, and
 // a judge.
@@ -62,6 +53,10 @@ type race struct {
 	seed      uint64
 	// unlocked removes the optimistic lock from every change of a host.
 	unlocked bool
+	// apart has the claims be of pools, each with at most perRack hosts in a rack.
+	apart bool
+	// blind has every claim see no siblings.
+	blind bool
 
 	operator *claimtest.Operator
 	judge    *claimtest.Judge
@@ -82,8 +77,15 @@ func numberFrom(t *testing.T, variable string, other uint64) uint64 {
 
 // TestRace shows that no host goes from one claim to another without having been free and clean,
 // and none is written to for a claim that does not hold it, whatever happens to managers.
-func TestRace(t *testing.T) {
-	r := newRace(t, false)
+func TestRace(t *testing.T) { newRace(t, race{}).live(t) }
+
+// TestRaceApart shows the same of claims that are to be kept apart, and that no rack ever holds more
+// hosts of a pool than it may.
+func TestRaceApart(t *testing.T) { newRace(t, race{apart: true}).live(t) }
+
+// live has all claims live, and judges.
+func (r *race) live(t *testing.T) {
+	t.Helper()
 	claims := numberFrom(t, raceClaims, 25)
 	r.run(t, int(claims), 2*time.Minute+time.Duration(claims)*4*time.Second, nil)
 	violations, holds, err := r.judge.Verdict()
@@ -105,8 +107,17 @@ func TestRace(t *testing.T) {
 
 // TestRaceWithoutTheLock shows that the judge of TestRace sees what the lock prevents: without
 // resource versions in the writes it has something to say.
-func TestRaceWithoutTheLock(t *testing.T) {
-	r := newRace(t, true)
+func TestRaceWithoutTheLock(t *testing.T) { newRace(t, race{unlocked: true}).untilAccused(t) }
+
+// TestRaceApartWithoutTheCheck shows that the judge of TestRaceApart sees what the look at siblings
+// prevents.
+func TestRaceApartWithoutTheCheck(t *testing.T) {
+	newRace(t, race{apart: true, blind: true}).untilAccused(t)
+}
+
+// untilAccused runs until the judge has something to say.
+func (r *race) untilAccused(t *testing.T) {
+	t.Helper()
 	accused := errors.New("the judge has nothing to say")
 	r.run(t, math.MaxInt, 2*time.Minute, func() bool {
 		violations, _, err := r.judge.Verdict()
@@ -124,16 +135,27 @@ func TestRaceWithoutTheLock(t *testing.T) {
 	}
 }
 
-func newRace(t *testing.T, unlocked bool) *race {
+func newRace(t *testing.T, of race) *race {
 	t.Helper()
+	t.Parallel()
 	seed := numberFrom(t, raceSeed, uint64(time.Now().UnixNano()))
 	t.Logf("replay with %s=%d", raceSeed, seed)
-	r := &race{namespace: newNamespace(t), seed: seed, unlocked: unlocked, operator: &claimtest.Operator{Client: direct}}
+	r := &of
+	r.namespace, r.seed, r.operator = newNamespace(t), seed, &claimtest.Operator{Client: direct}
 	h := newHand(t, r.namespace)
 	faults := make([]claimtest.Fault, raceHosts)
 	faults[raceHosts-1] = claimtest.FailsToProvision
 	h.room(t.Context(), t, faults...)
-	judge, err := claimtest.NewJudge(t.Context(), direct, r.namespace)
+	var rules []claimtest.Rule
+	if r.apart {
+		for i := range raceHosts {
+			h.change(t.Context(), t, fmt.Sprintf("machine-%d", i), func(o *host.Object) {
+				o.Labels = map[string]string{rackLabel: fmt.Sprint(i % raceRacks)}
+			})
+		}
+		rules = append(rules, claimtest.AtMost(perRack, rackLabel, poolOf))
+	}
+	judge, err := claimtest.NewJudge(t.Context(), direct, r.namespace, rules...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,6 +206,12 @@ func (r *race) run(t *testing.T, claims int, patience time.Duration, over func()
 		for range min(raceAlive-len(list.Items), claims-made) {
 			made++
 			c := newClaim(r.namespace, fmt.Sprintf("claim-%d", made))
+			if r.apart {
+				pool := racePools[made/2%len(racePools)]
+				c = newClaim(r.namespace, fmt.Sprintf("%s-%d", pool, made))
+				c.Labels = map[string]string{teapotv1.PoolLabel: pool}
+				c.Spec.Spread = []teapotv1.HostSpread{{TopologyKey: rackLabel, MaxPerDomain: perRack}}
+			}
 			c.Spec.UserData = nil
 			if made%2 == 0 {
 				c.Spec.UserData = &teapotv1.SecretReference{Name: c.Name}
@@ -222,122 +250,6 @@ func (r *race) operate(ctx context.Context, t *testing.T) {
 	}
 }
 
-// manage runs one manager after the other, each until it is killed.
-func (r *race) manage(ctx context.Context, t *testing.T, number uint64) {
-	for life := uint64(0); ctx.Err() == nil; life++ {
-		random := &source{random: rand.New(rand.NewPCG(r.seed, 1+number<<32+life))}
-		alive, kill := context.WithCancel(ctx)
-		if err := r.manager(alive, kill, random); err != nil && alive.Err() == nil {
-			t.Error(err)
-		}
-		kill()
-	}
-}
-
-// manager is one manager, as cmd/teapot-manager would run it without leader election.
-func (r *race) manager(ctx context.Context, kill func(), random *source) error {
-	mgr, err := ctrl.NewManager(config, ctrl.Options{
-		Scheme:  claimtest.Scheme(),
-		Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0",
-		// Every manager would ask the API server for its kinds.
-		MapperProvider:          func(*rest.Config, *http.Client) (meta.RESTMapper, error) { return direct.RESTMapper(), nil },
-		GracefulShutdownTimeout: ptr.To(time.Duration(0)), // it is killed
-		Controller:              ctrlconfig.Controller{SkipNameValidation: ptr.To(true)},
-		Cache: cache.Options{
-			DefaultNamespaces: map[string]cache.Config{r.namespace: {}},
-			ByObject:          map[client.Object]cache.ByObject{&host.Object{}: {Transform: host.Transform}},
-		},
-		NewClient: func(config *rest.Config, options client.Options) (client.Client, error) {
-			real, err := client.NewWithWatch(config, options)
-			if err != nil {
-				return nil, err
-			}
-			return interceptor.NewClient(real, r.flaky(ctx, kill, random)), nil
-		},
-	})
-	if err != nil {
-		return err
-	}
-	reconciler := &machineclaim.Reconciler{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Recorder: &events.FakeRecorder{}, Clock: clock.RealClock{},
-	}
-	if err := reconciler.SetupWithManager(mgr, controller.Options{MaxConcurrentReconciles: 4}); err != nil {
-		return err
-	}
-	return mgr.Start(ctx)
-}
-
-// flaky fails writes, loses their answers, takes its time between a manager's decision and the
-// write, and kills the manager at one of them.
-func (r *race) flaky(alive context.Context, kill func(), random *source) interceptor.Funcs {
-	write := func(object client.Object, do func() error) error {
-		if _, isHost := object.(*host.Object); isHost {
-			time.Sleep(time.Duration(random.upTo(30)) * time.Millisecond) // others get to write meanwhile
-		}
-		if alive.Err() != nil {
-			return alive.Err() // killed: nothing is written any more
-		}
-		if random.upTo(50) == 0 {
-			defer kill()
-		}
-		switch random.upTo(20) {
-		case 0:
-			return apierrors.NewInternalError(errors.New("the write is not done"))
-		case 1:
-			return errors.Join(do(), apierrors.NewInternalError(errors.New("the answer is lost")))
-		default:
-			return do()
-		}
-	}
-	return interceptor.Funcs{
-		Patch: func(ctx context.Context, c client.WithWatch, object client.Object, patch client.Patch, options ...client.PatchOption) error {
-			if _, isHost := object.(*host.Object); isHost && r.unlocked {
-				data, err := patch.Data(object)
-				if err != nil {
-					return err
-				}
-				patch = client.RawPatch(types.MergePatchType, withoutLock(data))
-			}
-			return write(object, func() error { return c.Patch(ctx, object, patch, options...) })
-		},
-		Delete: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.DeleteOption) error {
-			return write(object, func() error { return c.Delete(ctx, object, options...) })
-		},
-		Apply: func(ctx context.Context, c client.WithWatch, object runtime.ApplyConfiguration, options ...client.ApplyOption) error {
-			return write(nil, func() error { return c.Apply(ctx, object, options...) })
-		},
-		SubResourcePatch: func(ctx context.Context, c client.Client, sub string, object client.Object, patch client.Patch, options ...client.SubResourcePatchOption) error {
-			return write(nil, func() error { return c.SubResource(sub).Patch(ctx, object, patch, options...) })
-		},
-	}
-}
-
-// withoutLock takes the resource version out of a patch.
-func withoutLock(data []byte) []byte {
-	fields := map[string]any{}
-	if err := json.Unmarshal(data, &fields); err != nil {
-		panic(err)
-	}
-	unstructured.RemoveNestedField(fields, "metadata", "resourceVersion")
-	data, err := json.Marshal(fields)
-	if err != nil {
-		panic(err)
-	}
-	return data
-}
-
-// source is a source of chance that several reconciles share.
-type source struct {
-	mu     sync.Mutex
-	random *rand.Rand
-}
-
-func (s *source) upTo(n int) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.random.IntN(n)
-}
-
 // checkEnd fails unless all hosts are free in the end and nothing is left beside them. A manager
 // may take a host for a claim that another one lets go in the same moment: that is the sweep's to
 // find.
@@ -361,8 +273,8 @@ func (r *race) checkEnd(t *testing.T) {
 	}
 	for i := range raceHosts {
 		o := h.host(t.Context(), t, fmt.Sprintf("machine-%d", i))
-		if v := host.Of(o); v.Claimable(r.namespace) != host.Claimable {
-			t.Errorf("host %s is %s: %+v", o.Name, v.Claimable(r.namespace), o.Spec)
+		if v := host.Of(o); v.Claimable(anybody) != host.Claimable {
+			t.Errorf("host %s is %s: %+v", o.Name, v.Claimable(anybody), o.Spec)
 		}
 	}
 }

@@ -183,7 +183,7 @@ func TestTroubles(t *testing.T) {
 			t.Errorf("it told %s", told)
 		}
 		o := h.host(ctx, t, "machine-0")
-		if v := host.Of(o); v.Claimable(h.namespace) != host.Paused && v.Claimable(h.namespace) != host.Taken || o.Spec.ConsumerRef == nil || o.Spec.Image != nil {
+		if v := host.Of(o); v.Claimable(h.tenant(ctx, t)) != host.Paused && v.Claimable(h.tenant(ctx, t)) != host.Taken || o.Spec.ConsumerRef == nil || o.Spec.Image != nil {
 			t.Errorf("the host is not fenced: %+v", o.Spec)
 		}
 	})
@@ -217,7 +217,7 @@ func TestTroubles(t *testing.T) {
 	t.Run("a second host, that another manager took for the claim, goes back with the first", func(t *testing.T) {
 		h := made(t)
 		c := h.claim(ctx, t, "worker-0")
-		h.change(ctx, t, "machine-1", func(o *host.Object) { host.Take(o, host.HolderOf(c)) })
+		h.change(ctx, t, "machine-1", func(o *host.Object) { host.Take(o, host.HolderOf(c), "") })
 		h.settle(ctx, t)
 		h.expect(ctx, t, "worker-0", teapotv1.ClaimProvisioned, teapotv1.ReasonReady)
 		h.delete(ctx, t, c)
@@ -246,7 +246,7 @@ func TestTroubles(t *testing.T) {
 // claimable fails unless a host is, whatever the others are.
 func (h *hand) claimable(ctx context.Context, t *testing.T, name string) {
 	t.Helper()
-	if v := host.Of(h.host(ctx, t, name)); v.Claimable(h.namespace) != host.Claimable {
-		t.Errorf("host %s is %s", name, v.Claimable(h.namespace))
+	if v := host.Of(h.host(ctx, t, name)); v.Claimable(h.tenant(ctx, t)) != host.Claimable {
+		t.Errorf("host %s is %s", name, v.Claimable(h.tenant(ctx, t)))
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/ptr"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
@@ -128,6 +129,8 @@ type place struct {
 	created    time.Time
 	request    claim.Request
 	namespaces sets.Set[string]
+	// apart is the group within which the claim has a limit; nil: it has none.
+	apart *claim.Group
 }
 
 func (l *line) join(name types.NamespacedName, at place) {
@@ -145,7 +148,8 @@ func (l *line) leave(name types.NamespacedName) {
 	delete(l.places, name)
 }
 
-// next takes from the line up to n claims that the host suits.
+// next takes from the line up to n claims that the host suits, and as many of each group with a
+// limit: for a whole group the host may be in a domain that is full.
 func (l *line) next(h *host.Host, n int) []types.NamespacedName {
 	if h.Holder != nil || !h.Available() {
 		return nil
@@ -164,7 +168,12 @@ func (l *line) next(h *host.Host, n int) []types.NamespacedName {
 			cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name),
 		)
 	})
-	suited = suited[:min(n, len(suited))]
+	taken := map[claim.Group]int{}
+	suited = slices.DeleteFunc(suited, func(name types.NamespacedName) bool {
+		group := ptr.Deref(l.places[name].apart, claim.Group{})
+		taken[group]++
+		return taken[group] > n
+	})
 	for _, name := range suited {
 		delete(l.places, name)
 	}

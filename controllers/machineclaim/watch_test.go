@@ -33,7 +33,7 @@ func freeHost(rack, version string) *host.Object {
 func held(o *host.Object, by string) *host.Object {
 	holder := host.Holder{}
 	holder.Namespace, holder.Name = "acme", by
-	host.Take(o, holder)
+	host.Take(o, holder, "")
 	return o
 }
 
@@ -42,7 +42,7 @@ func waitsFor(t *testing.T, l *line, name, rack string, old int, namespaces ...s
 	t.Helper()
 	c := &teapotv1.MachineClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "acme", Name: name}}
 	c.Spec.HostSelector.MatchLabels = map[string]teapotv1.LabelValue{"rack": teapotv1.LabelValue(rack)}
-	request, err := claim.NewRequest(c)
+	request, err := claim.NewRequest(c, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,6 +121,76 @@ func TestAFreeHostWakesAFew(t *testing.T) {
 	}
 }
 
+// TestAFreeHostWakesEachPoolWithALimit shows that pools whose domain is full keep no host from others.
+func TestAFreeHostWakesEachPoolWithALimit(t *testing.T) {
+	l := &line{}
+	waits := func(name string, old int, apart *claim.Group) {
+		waitsFor(t, l, name, "a", old, "machines")
+		key := types.NamespacedName{Namespace: "acme", Name: name}
+		at := l.places[key]
+		at.apart = apart
+		l.join(key, at)
+	}
+	web, db := &claim.Group{Namespace: "acme", Pool: "web"}, &claim.Group{Namespace: "acme", Pool: "db"}
+	for i := range 3 {
+		waits(fmt.Sprintf("web-%d", i), 100-i, web)
+		waits(fmt.Sprintf("db-%d", i), 50-i, db)
+		waits(fmt.Sprintf("any-%d", i), 10-i, nil)
+	}
+	h := host.Of(freeHost("a", "1"))
+	for _, want := range [][]string{{"web-0", "web-1", "db-0", "db-1", "any-0", "any-1"}, {"web-2", "db-2", "any-2"}, nil} {
+		var got []string
+		for _, name := range l.next(&h, 2) {
+			got = append(got, name.Name)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("got %v, want %v", got, want)
+		}
+	}
+}
+
+// TestSiblingsOfOneManager shows that what claims reserve counts for their siblings at once.
+func TestSiblingsOfOneManager(t *testing.T) {
+	asks := func(name, pool string) *teapotv1.MachineClaim {
+		return &teapotv1.MachineClaim{ObjectMeta: metav1.ObjectMeta{
+			Namespace: "acme", Name: name, CreationTimestamp: metav1.NewTime(noon), Labels: map[string]string{teapotv1.PoolLabel: pool},
+		}}
+	}
+	r := &reservations{}
+	var p claim.Pool
+	var saw claim.Siblings
+	first := func(p claim.Pool) claim.Choice {
+		saw = p.Siblings
+		for i := range p.Hosts {
+			if !p.Reserved.Has(p.Hosts[i].Key) {
+				return claim.Choice{Host: &p.Hosts[i]}
+			}
+		}
+		return claim.Choice{}
+	}
+	for _, name := range []string{"a", "b", "c", "d"} {
+		p.Hosts = append(p.Hosts, host.Host{Key: types.NamespacedName{Namespace: "machines", Name: name}})
+	}
+	for _, step := range []struct {
+		name, claim, pool string
+		after             time.Duration
+		hosts, yielding   int
+	}{
+		{"alone", "web-1", "web", 0, 0, 0},
+		{"of another pool", "db-0", "db", 0, 0, 0},
+		{"the younger one counts the older one's", "web-2", "web", 0, 1, 0},
+		{"the older one counts both as giving way", "web-0", "web", 0, 2, 2},
+		{"who looks again does not count its own", "web-1", "web", 0, 2, 1},
+		{"what was reserved long ago does not count", "web-3", "web", claim.ReservationTime + time.Second, 0, 0},
+		{"who has waited long waits for nobody to give way", "web-1", "web", claim.ReservationTime + time.Second, 1, 0},
+	} {
+		r.choose(asks(step.claim, step.pool), noon.Add(step.after), p, first)
+		if len(saw.Hosts) != step.hosts || len(saw.Yielding) != step.yielding {
+			t.Errorf("%s: it saw %+v, want %d hosts, of which %d give way", step.name, saw, step.hosts, step.yielding)
+		}
+	}
+}
+
 func TestReservations(t *testing.T) {
 	hosts := func(names ...string) claim.Pool {
 		var p claim.Pool
@@ -139,7 +209,7 @@ func TestReservations(t *testing.T) {
 	}
 	r := &reservations{}
 	choose := func(name string, after time.Duration, p claim.Pool) string {
-		if choice := r.choose(types.NamespacedName{Name: name}, noon.Add(after), p, first); choice.Host != nil {
+		if choice := r.choose(&teapotv1.MachineClaim{ObjectMeta: metav1.ObjectMeta{Name: name}}, noon.Add(after), p, first); choice.Host != nil {
 			return choice.Host.Key.Name
 		}
 		return ""

@@ -126,7 +126,7 @@ func (r *room) claim(t *testing.T, name string) *teapotv1.MachineClaim {
 func (r *room) provisioned(t *testing.T, holder host.Holder) {
 	t.Helper()
 	r.change(t, func(o *host.Object) {
-		host.Take(o, holder)
+		host.Take(o, holder, "namespace-0")
 		host.Provision(o, host.Provisioning{Image: teapotv1.Image{URL: "oci://images.example.com/node:v1"}})
 	})
 	create(t, host.Secret(r.host(t), holder.NamespacedName, host.UserData, []byte("secret")))
@@ -193,7 +193,7 @@ func (r *room) free(t *testing.T) bool {
 		t.Fatal(err)
 	}
 	v := host.Of(r.host(t))
-	return v.Claimable("anybody") == host.Claimable && len(secrets.Items) == 0
+	return v.Claimable(host.Tenant{}) == host.Claimable && len(secrets.Items) == 0
 }
 
 func (r *room) told() string {

@@ -91,7 +91,7 @@ func TestAHostOfAClaimThatIsGone(t *testing.T) {
 		r.sweep(t, 0)
 		r.sweep(t, orphans.Grace)
 		r.sweep(t, time.Minute)
-		if v := host.Of(r.host(t)); v.Claimable("anybody") != host.Claimable {
+		if v := host.Of(r.host(t)); v.Claimable(host.Tenant{}) != host.Claimable {
 			t.Errorf("it is not free: %+v", r.host(t).Spec)
 		}
 		if err := direct.Get(t.Context(), client.ObjectKeyFromObject(theirs), theirs); err != nil {
@@ -158,7 +158,7 @@ func TestTwoHostsOfOneClaim(t *testing.T) {
 	c := r.claim(t, "worker-0")
 	r.provisioned(t, host.HolderOf(c))
 	second := claimtest.NewHost(r.namespace, "machine-1")
-	host.Take(second, host.HolderOf(c))
+	host.Take(second, host.HolderOf(c), "namespace-0")
 	create(t, second)
 	claimtest.MakeAvailable(second)
 	if err := direct.Status().Update(t.Context(), second); err != nil {

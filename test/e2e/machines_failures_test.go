@@ -44,8 +44,16 @@ func TestMachinesFail(t *testing.T) {
 		{"an image that cannot be written", true, imageIsNotWritten},
 		{"a machine that cannot be powered on", true, powerDoesNotComeOn},
 		{"power that is lost", false, powerIsLost},
-		{"a disk that cannot be cleaned", false, diskIsNotCleaned},
+		{"a disk that cannot be cleaned", false, func(t *testing.T, c *failing) {
+			hostIsNotGivenBack(t, c, "fail-clean", teapotv1.ReasonCleaningFailed, metav1.ConditionTrue)
+		}},
+		{"a machine that hangs when it is cleaned", false, func(t *testing.T, c *failing) {
+			hostIsNotGivenBack(t, c, "hang", teapotv1.ReasonReleasing, metav1.ConditionFalse)
+		}},
+		{"a machine that hangs when its image is written", true, machineHangs},
 		{"a slow machine", false, machineIsSlow},
+		{"a management controller whose credentials are gone", false, func(t *testing.T, c *failing) { hostIsNotReached(t, c, withoutCredentials) }},
+		{"a host that names no management controller any more", false, func(t *testing.T, c *failing) { hostIsNotReached(t, c, withoutController) }},
 		{"a host that is paused", false, func(t *testing.T, c *failing) { hostIsStopped(t, c, metal3.PausedAnnotation) }},
 		{"a host that is detached", false, func(t *testing.T, c *failing) { hostIsStopped(t, c, metal3.DetachedAnnotation) }},
 		{"a host that is deleted", false, hostIsDeleted},
@@ -63,7 +71,9 @@ func TestMachinesFail(t *testing.T) {
 	for i := range names {
 		names[i] = fmt.Sprintf("machine-%d", roomSize-len(names)+i)
 	}
+	mendHosts(t.Context(), t) // what a killed run left
 	f := newFleet(t, names...)
+	t.Cleanup(func() { mendHosts(context.Background(), t) })
 	namespace := f.newNamespace(t, "claims")
 	f.allow(t, namespace)
 	t.Run("cases", func(t *testing.T) {
@@ -106,16 +116,24 @@ func (c *failing) newClaim(name, hosts string) *teapotv1.MachineClaim {
 // annotate sets an annotation of a host, or removes it.
 func (c *failing) annotate(t *testing.T, name, key string, value *string) {
 	t.Helper()
+	c.change(t, name, func(host *metal3.BareMetalHost) {
+		if value == nil {
+			delete(host.Annotations, key)
+		} else {
+			metav1.SetMetaDataAnnotation(&host.ObjectMeta, key, *value)
+		}
+	})
+}
+
+// change changes a host as its operator would.
+func (c *failing) change(t *testing.T, name string, change func(*metal3.BareMetalHost)) {
+	t.Helper()
 	host, err := c.host(t.Context(), name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	patch := client.MergeFrom(host.DeepCopy())
-	if value == nil {
-		delete(host.Annotations, key)
-	} else {
-		metav1.SetMetaDataAnnotation(&host.ObjectMeta, key, *value)
-	}
+	change(host)
 	if err := management.Patch(t.Context(), host, patch); err != nil {
 		t.Fatal(err)
 	}
@@ -247,18 +265,19 @@ func powerIsLost(t *testing.T, c *failing) {
 	c.releases(t, c.bad)
 }
 
-// diskIsNotCleaned: the host stays held, no other claim gets it, and it is free once it is clean.
-func diskIsNotCleaned(t *testing.T, c *failing) {
+// hostIsNotGivenBack: it stays held, no other claim gets it, and it is free once it is clean. A
+// person is asked to look at once where waiting does not help.
+func hostIsNotGivenBack(t *testing.T, c *failing, fault, reason string, stalled metav1.ConditionStatus) {
 	c.available(t, c.bad)
 	c.create(t, c.claim)
 	c.runs(t, c.bad)
-	c.fail(t, c.bad, "fail-clean")
+	c.fail(t, c.bad, fault)
 	if err := management.Delete(t.Context(), c.claim); err != nil {
 		t.Fatal(err)
 	}
-	c.is(t, c.claim, teapotv1.ClaimReleasing, metav1.ConditionFalse, teapotv1.ReasonCleaningFailed)
-	c.stalled(t, metav1.ConditionTrue)
-	next := c.newClaim("next", c.claim.Name)
+	c.is(t, c.claim, teapotv1.ClaimReleasing, metav1.ConditionFalse, reason)
+	c.stalled(t, stalled)
+	next := c.newClaim(c.claim.Name+"-next", c.claim.Name)
 	c.create(t, next)
 	c.is(t, next, teapotv1.ClaimPending, metav1.ConditionFalse, teapotv1.ReasonNoHost)
 	if host, err := c.host(t.Context(), c.bad); err != nil || host.Spec.ConsumerRef == nil || host.Spec.ConsumerRef.Name != c.claim.Name {
@@ -268,6 +287,29 @@ func diskIsNotCleaned(t *testing.T, c *failing) {
 	c.is(t, next, teapotv1.ClaimProvisioned, metav1.ConditionTrue, teapotv1.ReasonReady)
 	c.claim = next
 	c.releases(t, c.bad)
+}
+
+// machineHangs: after its time it is given up. It cannot be stopped, so it stays held until it goes
+// on, and only then another host is taken.
+func machineHangs(t *testing.T, c *failing) {
+	c.available(t, c.bad)
+	c.available(t, c.spare)
+	c.fail(t, c.bad, "hang")
+	c.claim.Spec.ProvisioningTimeout = "5m" // the shortest that there is
+	c.create(t, c.claim)
+	c.is(t, c.claim, teapotv1.ClaimProvisioning, metav1.ConditionFalse, teapotv1.ReasonProvisioning)
+	c.stalled(t, metav1.ConditionFalse)
+	c.is(t, c.claim, teapotv1.ClaimReleasing, metav1.ConditionFalse, teapotv1.ReasonReleasing)
+	if got, want := c.claim.Annotations[teapotv1.FailedHostsAnnotation], c.fleet.namespace+"/"+c.bad; got != want {
+		t.Errorf("the hosts that failed are %q, want %q", got, want)
+	}
+	if host, err := c.host(t.Context(), c.bad); err != nil || host.Spec.ConsumerRef == nil || host.Spec.ConsumerRef.Name != c.claim.Name {
+		t.Errorf("a host that hangs is let go: %v, %+v", err, host.Spec.ConsumerRef)
+	}
+	c.fail(t, c.bad, "none")
+	c.runs(t, c.spare)
+	c.becomesFree(t, c.bad)
+	c.releases(t, c.spare)
 }
 
 // machineIsSlow: it is waited for, and nothing is tried twice.
@@ -282,40 +324,4 @@ func machineIsSlow(t *testing.T, c *failing) {
 	}
 	c.fail(t, c.bad, "none")
 	c.releases(t, c.bad)
-}
-
-// hostIsStopped: how the machine is cannot be known meanwhile, and is known again afterwards.
-func hostIsStopped(t *testing.T, c *failing, annotation string) {
-	c.available(t, c.bad)
-	c.create(t, c.claim)
-	c.runs(t, c.bad)
-	value := ""
-	c.annotate(t, c.bad, annotation, &value)
-	c.is(t, c.claim, teapotv1.ClaimProvisioned, metav1.ConditionUnknown, teapotv1.ReasonHostPaused)
-	c.annotate(t, c.bad, annotation, nil)
-	c.runs(t, c.bad)
-	c.releases(t, c.bad)
-}
-
-// hostIsDeleted: the machine is lost, which nothing but another claim repairs.
-func hostIsDeleted(t *testing.T, c *failing) {
-	c.available(t, c.bad)
-	c.create(t, c.claim)
-	c.runs(t, c.bad)
-	host, err := c.host(t.Context(), c.bad)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := management.Delete(t.Context(), host); err != nil {
-		t.Fatal(err)
-	}
-	c.is(t, c.claim, teapotv1.ClaimFailed, metav1.ConditionFalse, teapotv1.ReasonHostLost)
-	c.stalled(t, metav1.ConditionTrue)
-	if err := management.Delete(t.Context(), c.claim); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, failureLimit, "claim and host to be gone", func(ctx context.Context) error { return goneAll(ctx, c.claim, host) })
-	if m := c.machine(t, c.bad); m.Power {
-		t.Error("the machine is still on")
-	}
 }

@@ -28,24 +28,30 @@ const (
 	FewDisks     host.Refusal = "without the disks asked for"
 	FewNICs      host.Refusal = "without the network interfaces asked for"
 	FewGPUs      host.Refusal = "without the GPUs asked for"
+	// NoDomain: a limit of the claim's spread is by a label that the host does not have.
+	NoDomain host.Refusal = "without the label that spread names"
 	// Reserved: another claim has chosen the host and is about to take it.
 	Reserved host.Refusal = "being taken"
+	// FullDomain: as many siblings as may be in its domain are there.
+	FullDomain host.Refusal = "in a domain that is full"
 )
 
 // Request is what a claim asks of hosts, prepared for looking at many of them.
 type Request struct {
-	namespace string
-	spec      *teapotv1.MachineClaimSpec
-	selector  labels.Selector
-	previous  types.NamespacedName
-	failed    sets.Set[string]
+	tenant   host.Tenant
+	spec     *teapotv1.MachineClaimSpec
+	selector labels.Selector
+	spread   []topology
+	previous types.NamespacedName
+	failed   sets.Set[string]
 	// needsHardware says that something is asked that only inspection tells.
 	needsHardware bool
 }
 
-// NewRequest prepares a claim's request. It fails for a selector that the API's validation would
-// have refused.
-func NewRequest(claim *teapotv1.MachineClaim) (Request, error) {
+// NewRequest prepares a claim's request. The UID is that of its namespace; without it no host that
+// is kept for anybody can be taken. It fails for a selector that the API's validation would have
+// refused.
+func NewRequest(claim *teapotv1.MachineClaim, namespace types.UID) (Request, error) {
 	selector, err := selectorOf(claim.Spec.HostSelector)
 	if err != nil {
 		return Request{}, fmt.Errorf("reading spec.hostSelector of MachineClaim %s/%s: %w", claim.Namespace, claim.Name, err)
@@ -54,7 +60,8 @@ func NewRequest(claim *teapotv1.MachineClaim) (Request, error) {
 	hardware.GPUs = teapotv1.GPURequirements{}
 	previous, _ := HostOf(claim)
 	return Request{
-		namespace: claim.Namespace, spec: &claim.Spec, selector: selector,
+		tenant: host.Tenant{Namespace: claim.Namespace, UID: namespace},
+		spec:   &claim.Spec, selector: selector, spread: spreadOf(claim),
 		previous:      previous,
 		failed:        sets.New(failedHosts(claim)...),
 		needsHardware: hardware != teapotv1.HardwareRequirements{},
@@ -91,7 +98,7 @@ func (r *Request) Refuses(h *host.Host) host.Refusal {
 			return filter.reason
 		}
 	}
-	return h.Claimable(r.namespace)
+	return h.Claimable(r.tenant)
 }
 
 // filters are what a claim asks for, each with its reason.
@@ -103,6 +110,9 @@ var filters = []struct {
 	{OtherLabels, func(r *Request, h *host.Host) bool { return !r.selector.Matches(labels.Set(h.Labels)) }},
 	{OtherDomain, func(r *Request, h *host.Host) bool {
 		return r.spec.FailureDomain != "" && r.spec.FailureDomain != h.FailureDomain
+	}},
+	{NoDomain, func(r *Request, h *host.Host) bool {
+		return slices.ContainsFunc(r.spread, func(entry topology) bool { return entry.limit > 0 && h.Labels[entry.key] == "" })
 	}},
 	{Unknown, func(r *Request, h *host.Host) bool { return r.needsHardware && !h.Inspected() }},
 	{OtherCPU, func(r *Request, h *host.Host) bool {
@@ -146,7 +156,16 @@ type Pool struct {
 	// Reserved are hosts that other claims are about to take.
 	Reserved sets.Set[types.NamespacedName]
 	// Siblings are the hosts of the other claims of the same group (Group).
-	Siblings sets.Set[types.NamespacedName]
+	Siblings Siblings
+}
+
+// Put puts a host that was read live in place of what is known of it.
+func (p *Pool) Put(h host.Host) {
+	if i := slices.IndexFunc(p.Hosts, func(known host.Host) bool { return known.Key == h.Key }); i >= 0 {
+		p.Hosts[i] = h
+		return
+	}
+	p.Hosts = append(p.Hosts, h)
 }
 
 // Choice is what came of looking for a host.
@@ -157,20 +176,19 @@ type Choice struct {
 	Total int
 	// Refused counts the hosts that it cannot take, by reason.
 	Refused map[host.Refusal]int
+	// Unsettled says that siblings are about to take hosts, so that a domain may soon be less full.
+	Unsettled bool
 }
 
-// Choose looks for the host to take. Of those that suffice it is the one that the claim's
-// annotation names already, or else the cheapest (Cost); among equally cheap ones one of the
-// failure domain that holds the fewest of the claim's siblings; and then the first by namespace
-// and name. The same hosts give the same choice in whatever order they come.
+// Choose looks for the host to take. Of those that suffice, and are in no domain that is full, it is
+// the one that the claim's annotation names already, or else the cheapest (Cost); among equally
+// cheap ones one whose domain holds the fewest of the claim's siblings, by the first entry of its
+// spread, then by the next; and then the first by namespace and name. Cost comes before spread, so
+// that keeping machines apart takes no better hosts away from who needs them; who wants them apart
+// whatever it costs gives a limit. The same hosts give the same choice in whatever order they come.
 func (r *Request) Choose(pool Pool) Choice {
-	choice := Choice{Refused: map[host.Refusal]int{}}
-	spread := map[string]int{}
-	for i := range pool.Hosts {
-		if h := &pool.Hosts[i]; len(pool.Siblings) > 0 && pool.Siblings.Has(h.Key) {
-			spread[h.FailureDomain]++
-		}
-	}
+	counted := newCensus(r.spread, &pool)
+	choice := Choice{Refused: map[host.Refusal]int{}, Unsettled: counted.unsettled}
 	var best rank
 	for i := range pool.Hosts {
 		h := &pool.Hosts[i]
@@ -179,38 +197,43 @@ func (r *Request) Choose(pool Pool) Choice {
 		}
 		choice.Total++
 		reason := r.Refuses(h)
-		if reason == host.Claimable && len(pool.Reserved) > 0 && pool.Reserved.Has(h.Key) {
+		switch {
+		case reason != host.Claimable:
+		case len(pool.Reserved) > 0 && pool.Reserved.Has(h.Key):
 			reason = Reserved
+		case counted.full(h):
+			reason = FullDomain
 		}
 		if reason != host.Claimable {
 			choice.Refused[reason]++
 			continue
 		}
-		candidate := rank{previous: h.Key == r.previous, cost: Cost(h), siblings: spread[h.FailureDomain], key: h.Key}
-		if choice.Host == nil || candidate.before(best) {
+		candidate := rank{host: h, previous: h.Key == r.previous, cost: Cost(h)}
+		if choice.Host == nil || candidate.before(best, counted) {
 			choice.Host, best = h, candidate
 		}
 	}
 	return choice
 }
 
-// rank is by what hosts that suffice are ordered.
+// rank is by what hosts that suffice are ordered, together with a census.
 type rank struct {
+	host     *host.Host
 	previous bool
 	cost     float64
-	siblings int
-	key      types.NamespacedName
 }
 
-func (a rank) before(b rank) bool {
+func (a rank) before(b rank, counted *census) bool {
 	if a.previous != b.previous {
 		return a.previous
 	}
+	if a.cost != b.cost {
+		return a.cost < b.cost
+	}
 	return cmp.Or(
-		cmp.Compare(a.cost, b.cost),
-		cmp.Compare(a.siblings, b.siblings),
-		cmp.Compare(a.key.Namespace, b.key.Namespace),
-		cmp.Compare(a.key.Name, b.key.Name),
+		counted.compare(a.host, b.host),
+		cmp.Compare(a.host.Key.Namespace, b.host.Key.Namespace),
+		cmp.Compare(a.host.Key.Name, b.host.Key.Name),
 	) < 0
 }
 

@@ -64,7 +64,7 @@ func heldBy(name string) func(*host.Object) {
 	return func(o *host.Object) {
 		holder := host.Holder{UID: "uid of another"}
 		holder.Namespace, holder.Name = "acme", name
-		host.Take(o, holder)
+		host.Take(o, holder, "")
 	}
 }
 
@@ -74,7 +74,7 @@ func request(t testing.TB, change func(*teapotv1.MachineClaim)) Request {
 	if change != nil {
 		change(claim)
 	}
-	r, err := NewRequest(claim)
+	r, err := NewRequest(claim, "namespace-0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +151,7 @@ func TestRefuses(t *testing.T) {
 	t.Run("a rule that the API's validation lets nobody write", func(t *testing.T) {
 		claim := &teapotv1.MachineClaim{}
 		claim.Spec.HostSelector.MatchExpressions = []teapotv1.HostSelectorRequirement{{Key: "rack", Operator: "Near"}}
-		if _, err := NewRequest(claim); err == nil {
+		if _, err := NewRequest(claim, "namespace-0"); err == nil {
 			t.Error("no error")
 		}
 	})
@@ -203,7 +203,7 @@ func TestChoose(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r, p := request(t, test.asks), pool(test.hosts...)
-			p.Siblings, p.Reserved = named(test.siblings), named(test.reserved)
+			p.Siblings, p.Reserved = siblings(test.siblings...), named(test.reserved)
 			for range 5 { // in whatever order the hosts come
 				choice := r.Choose(p)
 				switch {
@@ -218,6 +218,14 @@ func TestChoose(t *testing.T) {
 			}
 		})
 	}
+}
+
+// siblings are hosts that siblings hold, by name.
+func siblings(names ...string) (all Siblings) {
+	for name := range named(names) {
+		all.Add(name, false)
+	}
+	return all
 }
 
 // named are hosts by name.
@@ -252,20 +260,27 @@ func BenchmarkSelect10000(b *testing.B) {
 		}
 		all = append(all, host.Of(machine(fmt.Sprintf("machine-%d", i), changes...)))
 	}
-	r := request(b, func(c *teapotv1.MachineClaim) {
-		c.Spec.HostSelector.MatchLabels = map[string]teapotv1.LabelValue{"class": "1"}
-		c.Spec.Hardware.CPU.MinCount = 16
-		c.Spec.Hardware.Memory = ptr.To(resource.MustParse("32Gi"))
-		c.Spec.Hardware.Disks.MinSize = ptr.To(resource.MustParse("400G"))
-		c.Spec.Hardware.NICs.MinSpeedGbps = 10
-	})
-	namespaces, siblings := sets.New("acme", "machines"), sets.New[types.NamespacedName]()
+	asked := teapotv1.MachineClaimSpec{}
+	asked.HostSelector.MatchLabels = map[string]teapotv1.LabelValue{"class": "1"}
+	asked.Hardware.CPU.MinCount = 16
+	asked.Hardware.Memory = ptr.To(resource.MustParse("32Gi"))
+	asked.Hardware.Disks.MinSize = ptr.To(resource.MustParse("400G"))
+	asked.Hardware.NICs.MinSpeedGbps = 10
+	namespaces, siblings := sets.New("acme", "machines"), Siblings{}
 	for i := range 100 {
-		siblings.Insert(types.NamespacedName{Namespace: "machines", Name: fmt.Sprintf("machine-%d", 3*i)})
+		siblings.Add(types.NamespacedName{Namespace: "machines", Name: fmt.Sprintf("machine-%d", 3*i)}, false)
 	}
-	for b.Loop() {
-		if choice := r.Choose(Pool{Hosts: slices.Clone(all), Namespaces: namespaces, Siblings: siblings}); choice.Host == nil {
-			b.Fatal(choice.String())
-		}
+	for name, spread := range map[string][]teapotv1.HostSpread{
+		"by default": nil,
+		"apart":      {{TopologyKey: "rack", MaxPerDomain: 10}, {TopologyKey: teapotv1.FailureDomainLabel}},
+	} {
+		r := request(b, func(c *teapotv1.MachineClaim) { c.Spec = *asked.DeepCopy(); c.Spec.Spread = spread })
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if choice := r.Choose(Pool{Hosts: slices.Clone(all), Namespaces: namespaces, Siblings: siblings}); choice.Host == nil {
+					b.Fatal(choice.String())
+				}
+			}
+		})
 	}
 }

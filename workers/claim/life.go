@@ -57,8 +57,14 @@ const (
 	Choose Step = "choose"
 	// Intend: the host is written into the claim's annotation, and the finalizer with it.
 	Intend Step = "intend"
+	// Withdraw: the host is removed from the claim's annotation.
+	Withdraw Step = "withdraw"
+	// Admit: the claim is admitted to the host that it named, if its spread has room for it.
+	Admit Step = "admit"
 	// Take: consumerRef of the host is set.
 	Take Step = "take"
+	// Note: that the host runs the image is written into the claim's annotation.
+	Note Step = "note"
 	// Adopt: the claim's UID in consumerRef is brought up to date.
 	Adopt Step = "adopt"
 	// Provision: Secrets are put beside the host, and the image is asked for.
@@ -115,6 +121,8 @@ func Next(o Observed) Plan {
 	switch {
 	case p.held && deleting:
 		p.release(o.Claim.DeletionTimestamp.Time)
+	case deleting && p.admitted():
+		p.step(Take, p.host.Key) // somebody may be about to; then it is given back
 	case deleting:
 		p.goneFrom()
 	case p.held && !p.signed(p.host.Key):
@@ -135,7 +143,13 @@ func Next(o Observed) Plan {
 
 // find gets a claim without a host to one.
 func (p *planner) find() {
+	name, named := HostOf(p.Claim)
+	limited := Limited(p.Claim)
 	switch {
+	case p.admitted():
+		p.take(name)
+	case limited && named && (p.MissingSecret != "" || p.Choice != nil && p.Choice.Host == nil):
+		p.step(Withdraw, name) // its siblings count it
 	case p.MissingSecret != "":
 		p.pending(teapotv1.ReasonWaitingForSecret, p.MissingSecret)
 		p.lookAfter(secretPoll)
@@ -144,15 +158,26 @@ func (p *planner) find() {
 	case p.Choice.Host == nil:
 		p.pending(teapotv1.ReasonNoHost, p.Choice.String())
 		p.lookAfter(Resync)
-		if p.Choice.Refused[Reserved] > 0 {
+		if p.Choice.Refused[Reserved] > 0 || p.Choice.Refused[FullDomain] > 0 && p.Choice.Unsettled {
 			p.lookAfter(ReservationTime)
 		}
 	case !p.signed(p.Choice.Host.Key):
 		p.step(Intend, p.Choice.Host.Key)
+	case limited:
+		p.step(Admit, p.Choice.Host.Key)
 	default:
-		p.step(Take, p.Choice.Host.Key)
-		p.tell(false, teapotv1.ReasonBinding, "took host %s", p.Choice.Host.Key)
+		p.take(p.Choice.Host.Key)
 	}
+}
+
+// admitted says whether the claim was admitted to the host that it names and does not hold yet.
+func (p *planner) admitted() bool {
+	return p.Host != nil && p.signed(p.host.Key) && Admitted(p.Claim, &p.host)
+}
+
+func (p *planner) take(name types.NamespacedName) {
+	p.step(Take, name)
+	p.tell(false, teapotv1.ReasonBinding, "took host %s", name)
 }
 
 // keep gets a host that the claim holds to run the image, and looks after it then.
@@ -166,6 +191,8 @@ func (p *planner) keep() {
 		p.lost(fmt.Sprintf("host %s is being deleted", h.Key))
 	case h.Deleting:
 		p.giveUp("it is being deleted")
+	case h.Provisioned(p.Claim.Spec.Image.URL) && !ranOn(p.Claim):
+		p.step(Note, h.Key)
 	case h.Provisioned(p.Claim.Spec.Image.URL):
 		p.provisioned()
 	case p.wasProvisioned:
@@ -264,7 +291,7 @@ func (p *planner) whyNotHeld() string {
 	name := p.Claim.Annotations[teapotv1.HostAnnotation]
 	switch {
 	case p.Host == nil:
-		return fmt.Sprintf("host %s was deleted", name)
+		return fmt.Sprintf("host %s is not there", name)
 	case p.host.Holder == nil:
 		return fmt.Sprintf("consumerRef of host %s was removed by somebody else", name)
 	default:

@@ -57,6 +57,21 @@ func signed(c *teapotv1.MachineClaim) {
 	c.Finalizers = []string{teapotv1.MachineClaimFinalizer}
 }
 
+// apart: the claim's spread has a limit.
+func apart(c *teapotv1.MachineClaim) {
+	c.Spec.Spread = []teapotv1.HostSpread{{TopologyKey: "rack", MaxPerDomain: 1}}
+}
+
+// admitted: the claim was admitted to the host at revision 7.
+func admitted(c *teapotv1.MachineClaim) {
+	signed(c)
+	c.Annotations[teapotv1.AdmittedAnnotation] = "host-0/7"
+}
+
+func revised(revision string) hostChange {
+	return func(o *host.Object) { o.UID, o.ResourceVersion = "host-0", revision }
+}
+
 // bound: the status says since when the claim holds the host.
 func bound(ago time.Duration) claimChange {
 	return func(c *teapotv1.MachineClaim) {
@@ -70,9 +85,16 @@ func bound(ago time.Duration) claimChange {
 // ran: the machine ran the image before.
 func ran(c *teapotv1.MachineClaim) {
 	bound(time.Hour)(c)
+	noted(c)
 	condition(c, teapotv1.ProvisionedCondition, metav1.ConditionTrue, teapotv1.ReasonProvisioned, time.Hour)
 	condition(c, teapotv1.ReadyCondition, metav1.ConditionTrue, teapotv1.ReasonReady, time.Hour)
 	c.Status.Phase = teapotv1.ClaimProvisioned
+}
+
+// noted: it is known to have run the image.
+func noted(c *teapotv1.MachineClaim) {
+	signed(c)
+	c.Annotations[teapotv1.ProvisionedAnnotation] = "machines/m"
 }
 
 // notReadyFor: and has not been Ready for some time.
@@ -203,9 +225,29 @@ func TestNext(t *testing.T) {
 		{"a choice that was noted is taken", life{claim: c(signed), host: []hostChange{}, choice: chosen("m")}, step(Take, "m", teapotv1.ReasonBinding)},
 		{"one that somebody else took meanwhile is chosen anew", with(c(signed), heldBy("other")), step(Choose, "", "")},
 		{"one that is gone is chosen anew", life{claim: c(signed)}, step(Choose, "", "")},
+		{"not if it ran the image: after a move it may come later", life{claim: c(noted)}, lost},
+		{"nor if it is somebody else's here", with(c(noted), heldBy("other")), lost},
 		{"another choice is noted in its place", life{claim: c(signed), choice: chosen("n")}, step(Intend, "n", "")},
 		{"a host that it holds and does not name is named again", with(nil, ours), step(Intend, "m", "")},
 		{"after a move its new UID is written", with(c(signed), ours, func(o *host.Object) { o.Spec.ConsumerRef.UID = "before the move" }), step(Adopt, "m", "")},
+
+		// To a host, with siblings that it is to be kept apart from.
+		{"it is admitted before it takes its choice", life{claim: c(apart, signed), host: []hostChange{}, choice: chosen("m")}, step(Admit, "m", "")},
+		{"which is noted before", life{claim: c(apart), choice: chosen("m")}, step(Intend, "m", "")},
+		{"once admitted it takes it, whatever else there is", life{claim: c(apart, admitted), host: []hostChange{revised("7")}, choice: chosen("n"), missing: "Secret x does not exist"}, step(Take, "m", teapotv1.ReasonBinding)},
+		{"if it changed since, it is chosen anew", with(c(apart, admitted), revised("8")), step(Choose, "", "")},
+		{"also if it was made anew", with(c(apart, admitted), revised("7"), func(o *host.Object) { o.UID = "another" }), step(Choose, "", "")},
+		{"one that it held is provisioned", with(c(apart, admitted), revised("8"), ours), step(Provision, "m", "")},
+		{"if none is left it withdraws", life{claim: c(apart, signed), choice: noHost}, step(Withdraw, "m", "")},
+		{"also without its data", life{claim: c(apart, signed), missing: "Secret x does not exist"}, step(Withdraw, "m", "")},
+		{"and waits then", life{claim: c(apart), choice: noHost}, wait(teapotv1.ClaimPending, teapotv1.ReasonNoHost, Resync)},
+		{"for siblings that are about to take one", life{claim: c(apart), choice: &Choice{Total: 1, Refused: map[host.Refusal]int{FullDomain: 1}, Unsettled: true}},
+			wait(teapotv1.ClaimPending, teapotv1.ReasonNoHost, ReservationTime)},
+		{"not for those that hold theirs", life{claim: c(apart), choice: &Choice{Total: 1, Refused: map[host.Refusal]int{FullDomain: 1}}},
+			wait(teapotv1.ClaimPending, teapotv1.ReasonNoHost, Resync)},
+		{"deleted, it takes what it was admitted to, to give it back", with(c(apart, admitted, deleted(0)), revised("7")), step(Take, "m", "")},
+		{"which it cannot take any more if it changed", with(c(apart, admitted, deleted(0)), revised("8")), step(LetGo, "", "")},
+		{"nor if it is gone", life{claim: c(apart, admitted, deleted(0))}, step(LetGo, "", "")},
 
 		// To a machine.
 		{"a host that is held is provisioned", with(c(signed), ours), step(Provision, "m", "")},
@@ -220,8 +262,9 @@ func TestNext(t *testing.T) {
 		{"without a status the time begins anew", with(c(signed), asked), wait(teapotv1.ClaimProvisioning, teapotv1.ReasonProvisioning, time.Hour)},
 		{"with another host, too", with(c(bound(2*time.Hour), func(c *teapotv1.MachineClaim) { c.Status.Host.Name = "n" }), asked),
 			wait(teapotv1.ClaimProvisioning, teapotv1.ReasonProvisioning, time.Hour)},
-		{"one that runs the image is ready", with(c(bound(time.Minute)), runs), ready.saying("host machines/m runs " + imageURL)},
-		{"also without a status", with(c(signed), runs), ready},
+		{"that one runs the image is noted", with(c(bound(time.Minute)), runs), step(Note, "m", "")},
+		{"and it is ready then", with(c(bound(time.Minute), noted), runs), ready.saying("host machines/m runs " + imageURL)},
+		{"also without a status", with(c(noted), runs), ready},
 		{"power that is not wanted is switched off", with(c(ran, off), runs), step(SetPower, "m", "")},
 		{"until it is off that is waited for", with(c(ran, off), runs, func(o *host.Object) { o.Spec.Online = false }),
 			wait(teapotv1.ClaimProvisioned, teapotv1.ReasonProgressing, 0)},
@@ -275,7 +318,7 @@ func TestNext(t *testing.T) {
 			want{step: Wait, phase: teapotv1.ClaimProvisioned, ready: metav1.ConditionUnknown, reason: teapotv1.ReasonHostPaused, after: TroublePatience}},
 		{"a host that is being deleted is lost", with(c(ran), runs, leaving),
 			lost.saying("host machines/m is being deleted; delete the claim, or the machine that made it")},
-		{"a host that was deleted is lost", life{claim: c(ran)}, lost.saying("host machines/m was deleted; delete the claim, or the machine that made it")},
+		{"a host that was deleted is lost", life{claim: c(ran)}, lost.saying("host machines/m is not there; delete the claim, or the machine that made it")},
 		{"and stays so", life{claim: c(ran, func(c *teapotv1.MachineClaim) {
 			condition(c, teapotv1.ProvisionedCondition, metav1.ConditionFalse, teapotv1.ReasonHostLost, time.Hour)
 			c.Status.Phase = teapotv1.ClaimFailed

@@ -20,8 +20,7 @@ type planner struct {
 	host   host.Host // of Observed.Host, if there is one
 	held   bool
 	failed sets.Set[string]
-	// wasProvisioned says that the claim's host ran the image before. It is read from the status:
-	// where that was lost together with the host, the claim takes another one.
+	// wasProvisioned says that the claim's host ran the image before.
 	wasProvisioned bool
 
 	plan    Plan
@@ -36,7 +35,7 @@ func newPlanner(o Observed) *planner {
 		p.held = p.host.HeldBy(host.HolderOf(o.Claim))
 	}
 	provisioned := meta.FindStatusCondition(o.Claim.Status.Conditions, teapotv1.ProvisionedCondition)
-	p.wasProvisioned = provisioned != nil &&
+	p.wasProvisioned = ranOn(o.Claim) || provisioned != nil &&
 		(provisioned.Status == metav1.ConditionTrue || provisioned.Reason == teapotv1.ReasonHostLost)
 	p.observe()
 	return p

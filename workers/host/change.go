@@ -4,14 +4,17 @@ import (
 	metal3v1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
 )
 
 // Take makes the claim the holder of a host that nobody holds, or writes the claim's newer UID
-// into a host that it holds already.
-func Take(o *Object, claim Holder) {
+// into a host that it holds already. The UID of its namespace is noted, since nothing else says
+// whose data are on the disk once the namespace is gone.
+func Take(o *Object, claim Holder, namespace types.UID) {
+	metav1.SetMetaDataAnnotation(&o.ObjectMeta, teapotv1.HolderNamespaceAnnotation, string(namespace))
 	o.Spec.ConsumerRef = &corev1.ObjectReference{
 		APIVersion: teapotv1.GroupVersion.String(), Kind: HolderKind,
 		Namespace: claim.Namespace, Name: claim.Name, UID: claim.UID,
@@ -83,15 +86,18 @@ func Free(o *Object) {
 		o.Spec.AutomatedCleaningMode = metal3v1.AutomatedCleaningMode(mode)
 		delete(o.Annotations, teapotv1.CleaningModeAnnotation)
 	}
+	delete(o.Annotations, teapotv1.HolderNamespaceAnnotation)
 	o.Spec.ConsumerRef = nil
 }
 
-// markUncleaned keeps the host for the namespace whose data may be on it. A mark that is there
-// stays: then the data of its namespace were never erased either, and who may get the host is
-// for an operator to say.
+// markUncleaned keeps the host for the tenant whose data may be on it. A mark that is there stays:
+// then the data of its tenant were never erased either, and who may get the host is for an
+// operator to say. Of a host that an older Teapot took the namespace's UID is not known: nobody
+// gets it.
 func markUncleaned(o *Object) {
 	if o.Spec.ConsumerRef == nil || o.Annotations[teapotv1.UncleanedForAnnotation] != "" {
 		return
 	}
-	metav1.SetMetaDataAnnotation(&o.ObjectMeta, teapotv1.UncleanedForAnnotation, o.Spec.ConsumerRef.Namespace)
+	of := Tenant{Namespace: o.Spec.ConsumerRef.Namespace, UID: types.UID(o.Annotations[teapotv1.HolderNamespaceAnnotation])}
+	metav1.SetMetaDataAnnotation(&o.ObjectMeta, teapotv1.UncleanedForAnnotation, of.String())
 }

@@ -32,7 +32,7 @@ func TestProvision(t *testing.T) {
 
 // use lives one use of a host as the operator would, and returns what the next one finds.
 func use(o *Object, mode teapotv1.AutomatedCleaningMode, meanwhile func(*Object)) *Object {
-	Take(o, acme)
+	Take(o, acme, acmeUID)
 	Provision(o, Provisioning{Image: image, UserData: "u", Cleaning: mode})
 	o.Status.Provisioning.State, o.Status.Provisioning.Image.URL, o.Status.PoweredOn = metal3v1.StateProvisioned, image.URL, true
 	o.Status.OperationHistory.Provision.Start = metav1.Now()
@@ -56,10 +56,10 @@ func TestUncleaned(t *testing.T) {
 		after     metal3v1.AutomatedCleaningMode
 	}{
 		{"a use that is cleaned after leaves no mark", free(), teapotv1.CleaningMetadata, nil, "", metal3v1.CleaningModeMetadata},
-		{"a claim that disables cleaning keeps the host for its namespace, and the host is as it was", free(), teapotv1.CleaningDisabled, nil, "acme", metal3v1.CleaningModeMetadata},
-		{"a host whose operator disabled cleaning is kept as well, and stays so", changed(disabled), teapotv1.CleaningMetadata, nil, "acme", metal3v1.CleaningModeDisabled},
-		{"both", changed(disabled), teapotv1.CleaningDisabled, nil, "acme", metal3v1.CleaningModeDisabled},
-		{"a person who disables cleaning to get past its failure", free(), teapotv1.CleaningMetadata, disabled, "acme", metal3v1.CleaningModeDisabled},
+		{"a claim that disables cleaning keeps the host for its namespace, and the host is as it was", free(), teapotv1.CleaningDisabled, nil, "acme/namespace-0", metal3v1.CleaningModeMetadata},
+		{"a host whose operator disabled cleaning is kept as well, and stays so", changed(disabled), teapotv1.CleaningMetadata, nil, "acme/namespace-0", metal3v1.CleaningModeDisabled},
+		{"both", changed(disabled), teapotv1.CleaningDisabled, nil, "acme/namespace-0", metal3v1.CleaningModeDisabled},
+		{"a person who disables cleaning to get past its failure", free(), teapotv1.CleaningMetadata, disabled, "acme/namespace-0", metal3v1.CleaningModeDisabled},
 		{"a mark of another namespace is not written over", changed(disabled, func(o *Object) {
 			o.Annotations[teapotv1.UncleanedForAnnotation] = "first"
 		}), teapotv1.CleaningMetadata, nil, "first", metal3v1.CleaningModeDisabled},
@@ -75,14 +75,28 @@ func TestUncleaned(t *testing.T) {
 			if _, left := o.Annotations[teapotv1.CleaningModeAnnotation]; left {
 				t.Error("the note of its cleaning mode is left")
 			}
+			if _, left := o.Annotations[teapotv1.HolderNamespaceAnnotation]; left {
+				t.Error("the UID of its holder's namespace is left")
+			}
 			if h := Of(o); h.InUse() || h.Holder != nil {
 				t.Errorf("something is left of the use: %+v", o.Spec)
 			}
 		})
 	}
+	t.Run("one that an older Teapot took is kept for nobody", func(t *testing.T) {
+		o := changed(disabled, taken, inState(metal3v1.StateProvisioned))
+		delete(o.Annotations, teapotv1.HolderNamespaceAnnotation)
+		Deprovision(o)
+		inState(metal3v1.StateAvailable)(o)
+		Free(o)
+		h := Of(o)
+		if h.UncleanedFor != "acme" || h.Claimable(tenant) != Unclean || h.KeptFor() != (Tenant{}) {
+			t.Errorf("it is kept for %q", h.UncleanedFor)
+		}
+	})
 	t.Run("one that was never written to leaves no mark", func(t *testing.T) {
 		o := changed(disabled)
-		Take(o, acme)
+		Take(o, acme, acmeUID)
 		Deprovision(o)
 		Free(o)
 		if got := o.Annotations[teapotv1.UncleanedForAnnotation]; got != "" {

@@ -29,13 +29,14 @@ const (
 	Busy Refusal = "not available yet"
 	// Used: an image, or data for one, is asked for though nobody holds the host.
 	Used Refusal = "used without a claim"
-	// Unclean: it was given back without having been cleaned, by another namespace.
+	// Unclean: it was given back without having been cleaned, by another tenant, or nobody knows by
+	// which.
 	Unclean Refusal = "not clean"
 )
 
-// Claimable says why no claim of the namespace can take the host, whatever it asks for, and
-// Claimable if one can. What is not known to be well is refused.
-func (h *Host) Claimable(namespace string) Refusal {
+// Claimable says why no claim of the tenant can take the host, whatever it asks for, and Claimable
+// if one can. What is not known to be well is refused.
+func (h *Host) Claimable(by Tenant) Refusal {
 	switch {
 	case h.Holder != nil:
 		return Taken
@@ -55,7 +56,7 @@ func (h *Host) Claimable(namespace string) Refusal {
 		return Busy
 	case h.Asked != "" || h.Written != "" || h.AskedData:
 		return Used
-	case h.UncleanedFor != "" && h.UncleanedFor != namespace:
+	case h.UncleanedFor != "" && (by.UID == "" || h.KeptFor() != by):
 		return Unclean
 	default:
 		return Claimable

@@ -5,6 +5,7 @@ import (
 
 	metal3v1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
@@ -34,9 +35,11 @@ const UnhealthyAnnotation = "capm3.metal3.io/unhealthy"
 // Host is what Teapot reads of a BareMetalHost. It shares memory with the object that it was made
 // from and changes nothing of it.
 type Host struct {
-	Key    types.NamespacedName
-	UID    types.UID
-	Labels map[string]string
+	Key types.NamespacedName
+	UID types.UID
+	// Revision is the object's resource version.
+	Revision string
+	Labels   map[string]string
 	// Holder is consumerRef; nil: nobody holds the host.
 	Holder *corev1.ObjectReference
 	// State is the provisioning state in Metal3's words.
@@ -61,7 +64,7 @@ type Host struct {
 	KeepsPower bool
 	// CleaningDisabled says that nothing is erased when the host is given back.
 	CleaningDisabled bool
-	// UncleanedFor is the namespace whose data may be on the disk; empty: none is.
+	// UncleanedFor is whose data may be on the disk, as Tenant.String writes it; empty: nobody's.
 	UncleanedFor string
 	// FailureDomain is where the host is.
 	FailureDomain string
@@ -75,6 +78,7 @@ func Of(o *Object) Host {
 	h := Host{
 		Key:                   types.NamespacedName{Namespace: o.Namespace, Name: o.Name},
 		UID:                   o.UID,
+		Revision:              o.ResourceVersion,
 		Labels:                o.Labels,
 		Holder:                o.Spec.ConsumerRef,
 		State:                 string(o.Status.Provisioning.State),
@@ -157,12 +161,12 @@ type Holder struct {
 	Host string
 }
 
-// HolderOf reads who a claim is to a host.
-func HolderOf(claim *teapotv1.MachineClaim) Holder {
+// HolderOf reads who a MachineClaim, whose metadata are enough, is to a host.
+func HolderOf(claim metav1.Object) Holder {
 	return Holder{
-		NamespacedName: types.NamespacedName{Namespace: claim.Namespace, Name: claim.Name},
-		UID:            claim.UID,
-		Host:           claim.Annotations[teapotv1.HostAnnotation],
+		NamespacedName: types.NamespacedName{Namespace: claim.GetNamespace(), Name: claim.GetName()},
+		UID:            claim.GetUID(),
+		Host:           claim.GetAnnotations()[teapotv1.HostAnnotation],
 	}
 }
 

@@ -51,7 +51,17 @@ func changed(changes ...func(*Object)) *Object {
 
 var acme = Holder{NamespacedName: types.NamespacedName{Namespace: "acme", Name: "worker-0"}, UID: "claim-0"}
 
-func taken(o *Object) { Take(o, acme) }
+const acmeUID = "namespace-0"
+
+// tenant is the namespace of the claim.
+var tenant = Tenant{Namespace: "acme", UID: acmeUID}
+
+func taken(o *Object) { Take(o, acme, acmeUID) }
+
+// uncleaned: the host was given back without having been cleaned.
+func uncleaned(mark string) func(*Object) {
+	return func(o *Object) { o.Annotations[teapotv1.UncleanedForAnnotation] = mark }
+}
 
 func inState(state metal3v1.ProvisioningState) func(*Object) {
 	return func(o *Object) { o.Status.Provisioning.State = state }
@@ -93,15 +103,29 @@ func TestClaimable(t *testing.T) {
 		{"one that is new", changed(inState(""), func(o *Object) { o.Status.OperationalStatus = "" }), Busy},
 		{"one whose image somebody asks for by hand", changed(func(o *Object) { o.Spec.Image = &metal3v1.Image{URL: "http://x"} }), Used},
 		{"one with user data left", changed(func(o *Object) { o.Spec.UserData = &corev1.SecretReference{Name: "x"} }), Used},
-		{"one that another namespace left unclean", changed(func(o *Object) { o.Annotations[teapotv1.UncleanedForAnnotation] = "other" }), Unclean},
-		{"one that this namespace left unclean", changed(func(o *Object) { o.Annotations[teapotv1.UncleanedForAnnotation] = "acme" }), Claimable},
+		{"one that another namespace left unclean", changed(uncleaned("other/namespace-0")), Unclean},
+		{"one that this namespace left unclean", changed(uncleaned("acme/namespace-0")), Claimable},
+		{"one that a namespace left unclean which had this name before", changed(uncleaned("acme/namespace-before")), Unclean},
+		{"one that an older Teapot marked, by the name alone", changed(uncleaned("acme")), Unclean},
+		{"one with a mark that lacks the UID", changed(uncleaned("acme/")), Unclean},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			h := Of(test.host)
-			if got := h.Claimable("acme"); got != test.want {
+			if got := h.Claimable(tenant); got != test.want {
 				t.Errorf("got %q, want %q", got, test.want)
 			}
 		})
+	}
+}
+
+// A tenant of which not all is known gets no host that is kept for anybody.
+func TestUnknownTenants(t *testing.T) {
+	for _, mark := range []string{"acme", "acme/", "acme/namespace-0", "/", "/namespace-0"} {
+		for _, by := range []Tenant{{}, {Namespace: "acme"}, {UID: acmeUID}} {
+			if h := Of(changed(uncleaned(mark))); h.Claimable(by) != Unclean {
+				t.Errorf("%+v gets a host that is kept for %q", by, mark)
+			}
+		}
 	}
 }
 
@@ -163,7 +187,8 @@ func TestTransform(t *testing.T) {
 		Provision(o, Provisioning{Image: teapotv1.Image{URL: "http://x", Checksum: "abc"}, UserData: "u", Cleaning: teapotv1.CleaningDisabled})
 		o.Annotations[teapotv1.CostAnnotation] = "5"
 		o.Annotations["kubectl.kubernetes.io/last-applied-configuration"] = "much"
-		o.Annotations[teapotv1.UncleanedForAnnotation] = "acme"
+		o.Annotations[teapotv1.UncleanedForAnnotation] = "acme/namespace-0"
+		o.ResourceVersion = "12"
 		o.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "somebody"}}
 		o.Status.OperationHistory.Provision.Start = metav1.Now()
 		o.Spec.DisablePowerOff, o.Status.PoweredOn = true, true

@@ -22,9 +22,40 @@ func ImageOf(claim types.NamespacedName) string {
 	return "https://images.example.com/" + claim.String()
 }
 
+// Rule says what is wrong with all hosts as they are at one revision.
+type Rule func(map[types.NamespacedName]*host.Object) []string
+
+// AtMost is the rule that no more than so many claims of a group hold hosts with the same value of a
+// label. Which group a claim is of is told by its name; none: it is empty.
+func AtMost(limit int, label string, groupOf func(claim types.NamespacedName) string) Rule {
+	return func(hosts map[types.NamespacedName]*host.Object) []string {
+		type domain struct{ group, value string }
+		held := map[domain][]string{}
+		for _, o := range hosts {
+			ref := o.Spec.ConsumerRef
+			if ref == nil {
+				continue
+			}
+			if group := groupOf(types.NamespacedName{Namespace: ref.Namespace, Name: ref.Name}); group != "" {
+				in := domain{group, o.Labels[label]}
+				held[in] = append(held[in], fmt.Sprintf("%s by %s", o.Name, ref.Name))
+			}
+		}
+		var wrong []string
+		for in, by := range held {
+			if len(by) > limit {
+				wrong = append(wrong, fmt.Sprintf("group %s holds %d hosts with %s=%q, at most %d are allowed: %v", in.group, len(by), label, in.value, limit, by))
+			}
+		}
+		return wrong
+	}
+}
+
 // Judge watches every revision of every host of a namespace, by itself, and says what must not
 // be. The API server sends each revision once and in order.
 type Judge struct {
+	rules []Rule
+
 	mu         sync.Mutex
 	last       map[types.NamespacedName]*host.Object
 	violations []string
@@ -32,13 +63,14 @@ type Judge struct {
 	ended      error
 }
 
-// NewJudge begins to watch. The watch ends with the context.
-func NewJudge(ctx context.Context, c client.WithWatch, namespace string) (*Judge, error) {
+// NewJudge begins to watch, for what no host may do and for what rules say of them together. The
+// watch ends with the context.
+func NewJudge(ctx context.Context, c client.WithWatch, namespace string, rules ...Rule) (*Judge, error) {
 	list := &host.List{}
 	if err := c.List(ctx, list, client.InNamespace(namespace)); err != nil {
 		return nil, err
 	}
-	j := &Judge{last: map[types.NamespacedName]*host.Object{}}
+	j := &Judge{rules: rules, last: map[types.NamespacedName]*host.Object{}}
 	for i := range list.Items {
 		j.last[client.ObjectKeyFromObject(&list.Items[i])] = &list.Items[i]
 	}
@@ -66,10 +98,14 @@ func (j *Judge) follow(ctx context.Context, changes watch.Interface) {
 			if o.Spec.ConsumerRef != nil && (before == nil || before.Spec.ConsumerRef == nil) {
 				j.holds++
 			}
-			for _, violation := range judge(before, o) {
+			j.last[name] = o
+			wrong := judge(before, o)
+			for _, rule := range j.rules {
+				wrong = append(wrong, rule(j.last)...)
+			}
+			for _, violation := range wrong {
 				j.violations = append(j.violations, fmt.Sprintf("host %s at revision %s: %s", name, o.ResourceVersion, violation))
 			}
-			j.last[name] = o
 		}
 		j.mu.Unlock()
 	}
