@@ -217,9 +217,6 @@ func (e auditEvent) rights() []right {
 		also("list") // which is what API servers before v1.34 are asked for instead
 	case e.Verb == "patch" && r.group == teapotv1.GroupVersion.Group && (r.resource == "tenantcontrolplanes" || r.resource == "workerpools"):
 		// The chart's admission policy asks whether whoever removes a finalizer may.
-		if r.resource == "workerpools" {
-			also("delete") // by API servers that guard owner references
-		}
 		r.resource += "/finalizers"
 		also("update")
 	case e.Verb == "create" && r.group == teapotv1.GroupVersion.Group && r.resource == "machineclaims",
