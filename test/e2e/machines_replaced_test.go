@@ -27,7 +27,7 @@ func TestMachinesAreReplaced(t *testing.T) {
 	if os.Getenv(longEnv) == "" {
 		t.Skip("takes long: make test-long")
 	}
-	f := newFleet(t, testMachines...)
+	f := newFleet(t, fleetMachines...)
 	x := f.newTenant(t, "ill", 1, f.names...)
 	f.allow(t, x.namespace)
 	check := &clusterv1.MachineHealthCheck{ObjectMeta: metav1.ObjectMeta{Namespace: x.namespace, Name: x.name + "-workers"}}

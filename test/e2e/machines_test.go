@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -30,7 +31,7 @@ import (
 
 // The tests' machines are the last of the room, so that the first are left to whoever uses it by
 // hand. Numbers 24 and 25 are of the classes small and medium.
-var testMachines = []string{"machine-24", "machine-25"}
+var fleetMachines = []string{"machine-24", "machine-25"}
 
 // roomSize is how many machines the room has at least.
 const roomSize = 28
@@ -43,23 +44,44 @@ const (
 	releasedWithin = 3 * time.Minute
 )
 
-// fleetLabel is on the namespaces of these tests, so that a later run finds what a killed one
-// left.
-const fleetLabel = "e2e.teapot.dev/machines"
+// fleetLabel is on the namespaces of these tests and says what each is for, and fleetOfLabel of which
+// test it is, so that a later run finds what a killed one left, and tests run side by side.
+const (
+	fleetLabel   = "e2e.teapot.dev/machines"
+	fleetOfLabel = "e2e.teapot.dev/machines-of"
+)
 
 // fleet is hosts for a test.
 type fleet struct {
 	room control.Client
+	// of is the test, as a label.
+	of string
 	// namespace is the hosts'.
 	namespace string
 	names     []string
 }
 
-// TestMachines takes two machines through their life: a tenant gets them, uses them, and gives one
+// TestFleets has machines boot, for tests that wait for them more than they compute: side by side,
+// but for a long run, in which some want the same machines. All of it comes before the test that
+// compares the manager's rights with their use.
+func TestFleets(t *testing.T) {
+	for name, run := range map[string]func(*testing.T){
+		"Machines": testMachines, "MachinesFail": testMachinesFail, "Pools": testPools, "PoolTornAway": testPoolTornAway,
+	} {
+		t.Run(name, func(t *testing.T) {
+			if os.Getenv(longEnv) == "" {
+				t.Parallel()
+			}
+			run(t)
+		})
+	}
+}
+
+// testMachines takes two machines through their life: a tenant gets them, uses them, and gives one
 // back, which another tenant gets then and gives back while its API is dead. Each step stands on
 // the ones before.
-func TestMachines(t *testing.T) {
-	f := newFleet(t, testMachines...)
+func testMachines(t *testing.T) {
+	f := newFleet(t, fleetMachines...)
 	web := f.newTenant(t, "web", 2, f.names...)
 	given := f.names[0]
 	shop := f.newTenant(t, "shop", 0, given)
@@ -86,16 +108,10 @@ func TestMachines(t *testing.T) {
 // newFleet makes hosts of machines, and removes them, and all tenants of the test, at the end.
 func newFleet(t *testing.T, names ...string) *fleet {
 	t.Helper()
-	// The command line that people use. It says what it is doing, which may take minutes: the
-	// first time it builds what machines boot.
-	for _, args := range [][]string{{"image"}, {"up", "--machines", fmt.Sprint(roomSize)}} {
-		command := exec.CommandContext(t.Context(), "go", append([]string{"run", "./test/machineroom"}, args...)...)
-		command.Dir = root
-		if out, err := command.CombinedOutput(); err != nil {
-			t.Fatalf("machineroom %s: %v\n%s", args[0], err, out)
-		}
+	if err := openRoom(); err != nil {
+		t.Fatal(err)
 	}
-	f := &fleet{room: control.Client{Dir: room.FromEnvironment()}, names: names}
+	f := &fleet{room: control.Client{Dir: room.FromEnvironment()}, of: fleetOf(t), names: names}
 	if err := f.remove(t.Context()); err != nil { // what a killed run left
 		t.Fatal(err)
 	}
@@ -121,10 +137,32 @@ func newFleet(t *testing.T, names ...string) *fleet {
 	return f
 }
 
+// openRoom starts the machine room once, by the command line that people use. It may take minutes: the
+// first time it builds what machines boot.
+var openRoom = sync.OnceValue(func() error {
+	for _, args := range [][]string{{"image"}, {"up", "--machines", fmt.Sprint(roomSize)}} {
+		command := exec.Command("go", append([]string{"run", "./test/machineroom"}, args...)...)
+		command.Dir = root
+		if out, err := command.CombinedOutput(); err != nil {
+			return fmt.Errorf("machineroom %s: %w\n%s", args[0], err, out)
+		}
+	}
+	return nil
+})
+
+// fleetOf is the value of fleetOfLabel.
+func fleetOf(t *testing.T) string { return strings.ReplaceAll(t.Name(), "/", ".") }
+
+// namespaces are those of the fleet.
+func (f *fleet) namespaces(ctx context.Context) (*corev1.NamespaceList, error) {
+	list := &corev1.NamespaceList{}
+	return list, management.List(ctx, list, client.MatchingLabels{fleetOfLabel: f.of})
+}
+
 // newNamespace makes a namespace that goes with the fleet.
 func (f *fleet) newNamespace(t *testing.T, role string) string {
 	t.Helper()
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "e2e-" + role + "-", Labels: map[string]string{fleetLabel: role}}}
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "e2e-" + role + "-", Labels: map[string]string{fleetLabel: role, fleetOfLabel: f.of}}}
 	if err := management.Create(t.Context(), namespace); err != nil {
 		t.Fatal(err)
 	}
@@ -179,8 +217,8 @@ func (f *fleet) remove(ctx context.Context) error {
 	for _, name := range f.names {
 		problems = append(problems, f.room.Fail(ctx, name, "none"))
 	}
-	namespaces := &corev1.NamespaceList{}
-	if err := management.List(ctx, namespaces, client.HasLabels{fleetLabel}); err != nil {
+	namespaces, err := f.namespaces(ctx)
+	if err != nil {
 		return err
 	}
 	// A test may have ended while it had a control plane paused.
@@ -265,8 +303,8 @@ func (f *fleet) dump(ctx context.Context, t *testing.T) {
 		out, err := exec.CommandContext(ctx, os.Getenv("KUBECTL"), args...).CombinedOutput()
 		keep(file, out, err)
 	}
-	namespaces := &corev1.NamespaceList{}
-	if err := management.List(ctx, namespaces, client.HasLabels{fleetLabel}); err != nil {
+	namespaces, err := f.namespaces(ctx)
+	if err != nil {
 		t.Log(err)
 	}
 	for _, namespace := range namespaces.Items {

@@ -17,7 +17,7 @@ import (
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
 )
 
-// TestPoolsAtLength is what takes longer than TestPools has: three machines without a host to spare,
+// TestPoolsAtLength is what takes longer than TestFleets/Pools has: three machines without a host to spare,
 // two tenants and one host, a budget that holds a drain up, and every order of deletion.
 func TestPoolsAtLength(t *testing.T) {
 	if os.Getenv(longEnv) == "" {

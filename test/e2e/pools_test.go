@@ -43,9 +43,9 @@ const (
 	healedWithin = 8 * time.Minute
 )
 
-// TestPools takes a pool through its life: its machines join, are replaced by a change and after a
+// testPools takes a pool through its life: its machines join, are replaced by a change and after a
 // power cut, and go with the control plane. Each step stands on the ones before.
-func TestPools(t *testing.T) {
+func testPools(t *testing.T) {
 	f := newFleet(t, poolMachines...)
 	x := f.tenantOf(t, "pool", "workerpool.yaml", 2, f.names...)
 	f.allow(t, x.namespace)

@@ -21,11 +21,10 @@ import (
 // withoutFinalizers lets an object go that its controllers do not let go of.
 var withoutFinalizers = client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`))
 
-// TestAPoolWhoseClusterWasTornAway removes a Cluster by force, as people do with finalizers that
+// testPoolTornAway removes a Cluster by force, as people do with finalizers that
 // hold. Cluster API does nothing without its Cluster any more, so that nobody deletes the machines:
 // what holds hosts, or would, goes all the same, and so do the pool and the control plane.
-func TestAPoolWhoseClusterWasTornAway(t *testing.T) {
-	t.Parallel()
+func testPoolTornAway(t *testing.T) {
 	x := &machinesTenant{namespace: tenantNamespace(t), name: "torn"}
 	t.Cleanup(func() { x.letClusterAPIGo(t) })
 	tcp := newControlPlane(t, x.namespace, x.name, nil)
