@@ -94,7 +94,10 @@ func allIsSandboxed(t *testing.T, tcp *teapotv1.TenantControlPlane) {
 
 func podIsSandboxed(ctx context.Context, t *testing.T, pod corev1.Pod) error {
 	known := sandboxes(ctx, t)
-	onHost := commandsOf(t, pod)
+	onHost, err := commandsOf(pod)
+	if err != nil {
+		return err
+	}
 	containers := slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers)
 	statuses := slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses)
 	if len(statuses) != len(containers) {
@@ -122,12 +125,12 @@ func podIsSandboxed(ctx context.Context, t *testing.T, pod corev1.Pod) error {
 	return nil
 }
 
-// commandsOf names what the computer's own kernel runs in a pod's cgroups.
-func commandsOf(t *testing.T, pod corev1.Pod) []string {
-	t.Helper()
+// commandsOf names what the computer's own kernel runs in a pod's cgroups. A pod that runs has a
+// sandbox's processes at least; without any, nothing is known of it yet.
+func commandsOf(pod corev1.Pod) ([]string, error) {
 	groups, err := filepath.Glob("/proc/[0-9]*/cgroup")
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	var commands []string
 	for _, group := range groups {
@@ -140,9 +143,9 @@ func commandsOf(t *testing.T, pod corev1.Pod) []string {
 		}
 	}
 	if len(commands) == 0 {
-		t.Fatalf("pod %s has no processes, not even a sandbox's", pod.Name)
+		return nil, fmt.Errorf("pod %s has no processes, not even a sandbox's", pod.Name)
 	}
-	return commands
+	return commands, nil
 }
 
 // sandboxes are the IDs of gVisor's containers.
