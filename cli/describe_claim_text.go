@@ -45,14 +45,7 @@ func (d *describedClaim) looksForHost() bool {
 func (d *describedClaim) text(now time.Time) string {
 	age := inAges(now)
 	w := &strings.Builder{}
-	writeTable(w, "", d.facts(now))
-	section := func(title string) { _, _ = fmt.Fprintf(w, "\n%s:\n", title) }
-	if next := d.next(); next != "" {
-		section("What to do")
-		for line := range strings.Lines(style{width: messageWidth}.message(next)) {
-			_, _ = fmt.Fprintln(w, "  "+strings.TrimRight(line, "\n"))
-		}
-	}
+	section := writeHead(w, d.facts(now), d.next())
 	section("Asked for (spec)")
 	writeSpec(w, &d.claim.Spec)
 	section("Conditions")

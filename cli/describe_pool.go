@@ -99,14 +99,7 @@ type describedPool struct {
 func (d *describedPool) text(now time.Time) string {
 	age := inAges(now)
 	w := &strings.Builder{}
-	writeTable(w, "", d.facts(now))
-	section := func(title string) { _, _ = fmt.Fprintf(w, "\n%s:\n", title) }
-	if next := d.next(); next != "" {
-		section("What to do")
-		for line := range strings.Lines(style{width: messageWidth}.message(next)) {
-			_, _ = fmt.Fprintln(w, "  "+strings.TrimRight(line, "\n"))
-		}
-	}
+	section := writeHead(w, d.facts(now), d.next())
 	section("Machines")
 	writeRows(w, machineTable{}.rows(d.machines, d.hosts, now), "list machines", d.pool.Namespace, d.machinesErr)
 	section("Asked for (spec)")

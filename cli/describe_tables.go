@@ -45,6 +45,20 @@ func (s style) message(text string) string {
 	return wrapped.String()
 }
 
+// writeHead writes what is to be known at a glance, and what to do, if there is anything. It returns
+// what begins a further section.
+func writeHead(w io.Writer, facts [][]string, next string) (section func(title string)) {
+	section = func(title string) { _, _ = fmt.Fprintf(w, "\n%s:\n", title) }
+	writeTable(w, "", facts)
+	if next != "" {
+		section("What to do")
+		for line := range strings.Lines(style{width: messageWidth}.message(next)) {
+			_, _ = fmt.Fprintln(w, "  "+strings.TrimRight(line, "\n"))
+		}
+	}
+	return section
+}
+
 // writeTable writes rows in columns, the first of which is a header. A cell with several
 // lines goes on below itself.
 func writeTable(w io.Writer, indent string, rows [][]string) {
