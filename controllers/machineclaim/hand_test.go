@@ -167,15 +167,7 @@ func (h *hand) play(ctx context.Context, t testing.TB) bool {
 
 // told returns the events so far.
 func (h *hand) told() []string {
-	var all []string
-	for {
-		select {
-		case event := <-h.recorder.Events:
-			all = append(all, event)
-		default:
-			return all
-		}
-	}
+	return faults.Told(h.recorder)
 }
 
 // room makes hosts that are available.

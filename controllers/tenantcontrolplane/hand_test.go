@@ -108,15 +108,7 @@ func (h *hand) once(ctx context.Context) (ctrl.Result, error) {
 
 // told returns the events so far.
 func (h *hand) told() []string {
-	var all []string
-	for {
-		select {
-		case event := <-h.recorder.Events:
-			all = append(all, event)
-		default:
-			return all
-		}
-	}
+	return faults.Told(h.recorder)
 }
 
 // settle reconciles, and plays the cluster, until nothing changes any more and it is done. A

@@ -132,15 +132,7 @@ func (h *hand) settle(t testing.TB) ctrl.Result {
 
 // told returns the events so far.
 func (h *hand) told() []string {
-	var all []string
-	for {
-		select {
-		case event := <-h.recorder.Events:
-			all = append(all, event)
-		default:
-			return all
-		}
-	}
+	return faults.Told(h.recorder)
 }
 
 // byHand prepares a pool that no manager but the test's own looks at.
