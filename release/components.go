@@ -2,15 +2,14 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"io"
 	"os/exec"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	"sigs.k8s.io/yaml"
+
+	"github.com/teapot-cloud/teapot/internal/manifest"
 )
 
 const (
@@ -36,23 +35,15 @@ func (r *release) render() ([]*unstructured.Unstructured, error) {
 	command := exec.Command(r.helm, args...)
 	var complaint bytes.Buffer
 	command.Stderr = &complaint
-	manifest, err := command.Output()
+	rendered, err := command.Output()
 	if err != nil {
 		return nil, fmt.Errorf("rendering %s: %w\n%s", chartPath, err, &complaint)
 	}
-	var objects []*unstructured.Unstructured
-	decoder := utilyaml.NewYAMLOrJSONDecoder(bytes.NewReader(manifest), 4096)
-	for {
-		object := &unstructured.Unstructured{}
-		if err := decoder.Decode(object); errors.Is(err, io.EOF) {
-			return objects, nil
-		} else if err != nil {
-			return nil, fmt.Errorf("reading what Helm rendered of %s: %w", chartPath, err)
-		}
-		if len(object.Object) > 0 {
-			objects = append(objects, object)
-		}
+	objects, err := manifest.Parse(rendered)
+	if err != nil {
+		return nil, fmt.Errorf("reading what Helm rendered of %s: %w", chartPath, err)
 	}
+	return objects, nil
 }
 
 // components returns the file with what is installed for a provider.

@@ -13,8 +13,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
+	"github.com/teapot-cloud/teapot/internal/manifest"
 	"github.com/teapot-cloud/teapot/test/apiserver"
-	"github.com/teapot-cloud/teapot/test/render"
 )
 
 // TestMachineHealthCheck: the one of examples/machines.yaml replaces machines that failed, and not
@@ -92,9 +92,9 @@ func unhealthy(check *clusterv1.MachineHealthCheck, machine *clusterv1.Machine) 
 // exampleHealthCheck reads the example's, as the API server takes it.
 func exampleHealthCheck(t *testing.T) *clusterv1.MachineHealthCheck {
 	t.Helper()
-	manifest, err := os.ReadFile(filepath.Join(apiserver.Root(t), "examples", "machines.yaml"))
+	text, err := os.ReadFile(filepath.Join(apiserver.Root(t), "examples", "machines.yaml"))
 	must(t, err)
-	objects, err := render.Parse(manifest)
+	objects, err := manifest.Parse(text)
 	must(t, err)
 	namespace := newNamespace(t)
 	var found *clusterv1.MachineHealthCheck

@@ -1,12 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	_ "embed"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,13 +12,13 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/teapot-cloud/teapot/internal/manifest"
 	"github.com/teapot-cloud/teapot/test/devcluster/build"
 	"github.com/teapot-cloud/teapot/test/devcluster/netdial"
 	"github.com/teapot-cloud/teapot/test/machineroom/control"
@@ -149,17 +146,11 @@ func (t *tenantWithMachines) manifests() ([]*unstructured.Unstructured, error) {
 			"IMAGE": imageURL + t.image, "CHECKSUM": noChecksum, "HOST_LABEL": hostLabel,
 		}[name]
 	})
-	var objects []*unstructured.Unstructured
-	for decoder := utilyaml.NewYAMLOrJSONDecoder(bytes.NewReader([]byte(filled)), 4096); ; {
-		object := &unstructured.Unstructured{}
-		switch err := decoder.Decode(object); {
-		case errors.Is(err, io.EOF):
-			return objects, nil
-		case err != nil:
-			return nil, fmt.Errorf("reading machines.yaml: %w", err)
-		}
-		objects = append(objects, object)
+	objects, err := manifest.Parse([]byte(filled))
+	if err != nil {
+		return nil, fmt.Errorf("reading machines.yaml: %w", err)
 	}
+	return objects, nil
 }
 
 // joinThroughChain asks for one machine and returns the seconds from its power to its Node being

@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
+	"github.com/teapot-cloud/teapot/internal/manifest"
 	"github.com/teapot-cloud/teapot/test/render"
 )
 
@@ -53,9 +54,9 @@ func (m *management) inventory(t *testing.T) map[string][]string {
 }
 
 // apply makes the objects of a manifest.
-func (m *management) apply(t *testing.T, manifest string) {
+func (m *management) apply(t *testing.T, text string) {
 	t.Helper()
-	objects, err := render.Parse([]byte(manifest))
+	objects, err := manifest.Parse([]byte(text))
 	must(t, err)
 	for _, object := range objects {
 		// A webhook's manager may have been started a moment ago.

@@ -15,6 +15,7 @@ import (
 	certutil "k8s.io/client-go/util/cert"
 	"sigs.k8s.io/yaml"
 
+	"github.com/teapot-cloud/teapot/internal/manifest"
 	"github.com/teapot-cloud/teapot/test/apiserver"
 	"github.com/teapot-cloud/teapot/test/devcluster/build"
 	"github.com/teapot-cloud/teapot/test/devcluster/providers"
@@ -92,7 +93,7 @@ func newRepository(t *testing.T) *repository {
 // is cert-manager's.
 func local(t *testing.T, manifests []byte, port string, authority []byte) []byte {
 	t.Helper()
-	objects, err := render.Parse(manifests)
+	objects, err := manifest.Parse(manifests)
 	must(t, err)
 	var file []byte
 	for _, object := range objects {

@@ -9,6 +9,7 @@ import (
 	metal3 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
@@ -47,12 +48,11 @@ func mendHosts(ctx context.Context, t *testing.T) {
 			if err := management.Patch(ctx, &host, patch); client.IgnoreNotFound(err) != nil {
 				t.Error(err)
 			}
-			for host.DeletionTimestamp == nil && host.Status.OperationalStatus != metal3.OperationalStatusOK && ctx.Err() == nil {
-				if err := management.Get(ctx, client.ObjectKeyFromObject(&host), &host); err != nil {
-					break
-				}
-				time.Sleep(time.Second)
-			}
+			// One that does not come right in time is the test's to find: here others are waiting.
+			_ = wait.PollUntilContextCancel(ctx, time.Second, true, func(ctx context.Context) (bool, error) {
+				err := management.Get(ctx, client.ObjectKeyFromObject(&host), &host)
+				return host.DeletionTimestamp != nil || host.Status.OperationalStatus == metal3.OperationalStatusOK, err
+			})
 		}
 	}
 }

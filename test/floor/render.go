@@ -3,15 +3,13 @@ package floor
 import (
 	"bytes"
 	_ "embed"
-	"errors"
 	"fmt"
-	"io"
 	"text/template"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/util/yaml"
 
 	"github.com/teapot-cloud/teapot/controlplane"
+	"github.com/teapot-cloud/teapot/internal/manifest"
 )
 
 //go:embed floor.yaml.tmpl
@@ -35,19 +33,13 @@ func render(part, version string) ([]*unstructured.Unstructured, error) {
 	if err != nil {
 		return nil, err
 	}
-	var manifest bytes.Buffer
-	if err := parsed.ExecuteTemplate(&manifest, part, values{images}); err != nil {
+	var text bytes.Buffer
+	if err := parsed.ExecuteTemplate(&text, part, values{images}); err != nil {
 		return nil, fmt.Errorf("rendering the floor's %s objects: %w", part, err)
 	}
-	var objects []*unstructured.Unstructured
-	for decoder := yaml.NewYAMLOrJSONDecoder(&manifest, 4096); ; {
-		object := &unstructured.Unstructured{}
-		switch err := decoder.Decode(object); {
-		case errors.Is(err, io.EOF):
-			return objects, nil
-		case err != nil:
-			return nil, fmt.Errorf("reading the floor's %s objects: %w", part, err)
-		}
-		objects = append(objects, object)
+	objects, err := manifest.Parse(text.Bytes())
+	if err != nil {
+		return nil, fmt.Errorf("reading the floor's %s objects: %w", part, err)
 	}
+	return objects, nil
 }

@@ -3,9 +3,7 @@
 package render
 
 import (
-	"bytes"
 	"errors"
-	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -14,8 +12,8 @@ import (
 	"testing"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 
+	"github.com/teapot-cloud/teapot/internal/manifest"
 	"github.com/teapot-cloud/teapot/test/apiserver"
 )
 
@@ -69,26 +67,9 @@ func Objects(t testing.TB, values string, args ...string) []*unstructured.Unstru
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	objects, err := Parse([]byte(out))
+	objects, err := manifest.Parse([]byte(out))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return objects
-}
-
-// Parse returns the objects of a manifest; a document without content is none.
-func Parse(manifest []byte) ([]*unstructured.Unstructured, error) {
-	var objects []*unstructured.Unstructured
-	decoder := utilyaml.NewYAMLOrJSONDecoder(bytes.NewReader(manifest), 4096)
-	for {
-		object := &unstructured.Unstructured{}
-		if err := decoder.Decode(object); errors.Is(err, io.EOF) {
-			return objects, nil
-		} else if err != nil {
-			return nil, err
-		}
-		if len(object.Object) > 0 {
-			objects = append(objects, object)
-		}
-	}
 }

@@ -11,8 +11,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
+	"github.com/teapot-cloud/teapot/internal/manifest"
 	"github.com/teapot-cloud/teapot/test/apiserver"
-	"github.com/teapot-cloud/teapot/test/render"
 )
 
 // reader is a tenant in the namespaces of the examples, one after the other.
@@ -38,16 +38,16 @@ func TestExamples(t *testing.T) {
 	}
 	for _, path := range paths {
 		t.Run(filepath.Base(path), func(t *testing.T) {
-			manifest, err := os.ReadFile(path)
+			text, err := os.ReadFile(path)
 			if err != nil {
 				t.Fatal(err)
 			}
-			head, _, _ := strings.Cut(string(manifest), "\napiVersion:")
+			head, _, _ := strings.Cut(string(text), "\napiVersion:")
 			said := forWhom.FindStringSubmatch(head)
 			if said == nil || said[1] != "tenant" && said[1] != "operator" {
 				t.Fatal("says nothing about who may apply it: begin it with a line `# for: tenant` or `# for: operator`")
 			}
-			objects, err := render.Parse(manifest)
+			objects, err := manifest.Parse(text)
 			if err != nil {
 				t.Fatal(err)
 			}

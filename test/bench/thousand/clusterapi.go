@@ -19,10 +19,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	"sigs.k8s.io/yaml"
 
+	"github.com/teapot-cloud/teapot/internal/manifest"
 	"github.com/teapot-cloud/teapot/test/apiserver"
 	"github.com/teapot-cloud/teapot/test/devcluster/build"
 	"github.com/teapot-cloud/teapot/test/devcluster/providers"
-	"github.com/teapot-cloud/teapot/test/render"
 )
 
 // clusterAPI are the providers that run beside the manager, by their names in package providers,
@@ -93,7 +93,7 @@ func (r *room) install(ctx context.Context, builder *build.Builder, provider pro
 	if err != nil {
 		return err
 	}
-	objects, err := render.Parse(manifests)
+	objects, err := manifest.Parse(manifests)
 	if err != nil {
 		return err
 	}

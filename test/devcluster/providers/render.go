@@ -7,15 +7,14 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"os/exec"
 	"path/filepath"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+
+	"github.com/teapot-cloud/teapot/internal/manifest"
 )
 
 // DigestAnnotation is on a provider's Deployment and on its pods. It changes with
@@ -80,7 +79,7 @@ func (p Provider) Render(manifests []byte, revision string, issue Issue) (*Rende
 
 // objects returns the manifests with everything put in but the digest.
 func (p Provider) objects(manifests []byte, issue Issue) ([]*unstructured.Unstructured, error) {
-	all, err := decode(manifests)
+	all, err := manifest.Parse(manifests)
 	if err != nil {
 		return nil, err
 	}
@@ -127,22 +126,5 @@ func turn(o *unstructured.Unstructured) int {
 		return 2
 	default:
 		return 1
-	}
-}
-
-// decode reads YAML documents.
-func decode(manifests []byte) ([]*unstructured.Unstructured, error) {
-	var objects []*unstructured.Unstructured
-	decoder := utilyaml.NewYAMLOrJSONDecoder(bytes.NewReader(manifests), 4096)
-	for {
-		o := &unstructured.Unstructured{}
-		switch err := decoder.Decode(&o.Object); {
-		case errors.Is(err, io.EOF):
-			return objects, nil
-		case err != nil:
-			return nil, fmt.Errorf("decoding object %d: %w", len(objects)+1, err)
-		case len(o.Object) > 0:
-			objects = append(objects, o)
-		}
 	}
 }

@@ -1,7 +1,6 @@
 package boot
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -15,13 +14,12 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/teapot-cloud/teapot/internal/manifest"
 	"github.com/teapot-cloud/teapot/test/devcluster/netdial"
 	"github.com/teapot-cloud/teapot/test/machineroom/floor"
 	"github.com/teapot-cloud/teapot/test/machineroom/machine"
@@ -106,7 +104,7 @@ func tenant(t *testing.T) *rest.Config {
 // connectPods applies what leads packets between machines' pods.
 func connectPods(t *testing.T, config *rest.Config) {
 	t.Helper()
-	manifest, err := os.ReadFile(filepath.Join(root, "test/machineroom/pod-network.yaml"))
+	text, err := os.ReadFile(filepath.Join(root, "test/machineroom/pod-network.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,14 +112,11 @@ func connectPods(t *testing.T, config *rest.Config) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	decoder := utilyaml.NewYAMLOrJSONDecoder(bytes.NewReader(manifest), 4096)
-	for {
-		object := &unstructured.Unstructured{}
-		if err := decoder.Decode(&object.Object); errors.Is(err, io.EOF) {
-			return
-		} else if err != nil {
-			t.Fatal(err)
-		}
+	objects, err := manifest.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, object := range objects {
 		if err := tenant.Create(t.Context(), object); err != nil {
 			t.Fatal(err)
 		}
