@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
+	"github.com/teapot-cloud/teapot/workers/clusterapi"
 )
 
 var (
@@ -165,18 +167,7 @@ func (o *getMachinesOptions) narrow(ctx context.Context, c client.Client) error 
 	if err := c.Get(ctx, types.NamespacedName{Namespace: o.namespaceName, Name: o.controlPlane}, tcp); err != nil {
 		return err
 	}
-	return add(clusterv1.ClusterNameLabel, clusterOf(tcp))
-}
-
-// clusterOf is the name of the Cluster of a control plane: the one that owns it, or else one of its
-// own name.
-func clusterOf(tcp *teapotv1.TenantControlPlane) string {
-	for _, owner := range tcp.OwnerReferences {
-		if group, err := schema.ParseGroupVersion(owner.APIVersion); err == nil && group.Group == clusterv1.GroupVersion.Group && owner.Kind == clusterv1.ClusterKind {
-			return owner.Name
-		}
-	}
-	return tcp.Name
+	return add(clusterv1.ClusterNameLabel, cmp.Or(clusterapi.OwnerName(tcp, clusterv1.ClusterKind), tcp.Name))
 }
 
 // asked says whether a machine of that name was asked for.

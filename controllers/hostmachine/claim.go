@@ -16,8 +16,8 @@ import (
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
 	"github.com/teapot-cloud/teapot/controllers/apply"
-	"github.com/teapot-cloud/teapot/controllers/tenantcluster"
 	"github.com/teapot-cloud/teapot/workers/bootstrap"
+	"github.com/teapot-cloud/teapot/workers/clusterapi"
 )
 
 // waitForMachine waits for what Cluster API writes on an InfraMachine, and for its Cluster. A
@@ -116,7 +116,7 @@ func (s *scope) ensureClaim(ctx context.Context) error {
 	switch {
 	case s.claim == nil && s.provisioned():
 		return s.wait(teapotv1.ReasonHostLost, "MachineClaim %s was deleted, and its host given back; delete Machine %s, and its owner makes another",
-			s.hm.Name, tenantcluster.OwnerName(s.hm, "Machine"))
+			s.hm.Name, clusterapi.OwnerName(s.hm, "Machine"))
 	case s.claim == nil:
 		return s.makeClaim(ctx)
 	case !s.ours(s.claim):
@@ -168,7 +168,7 @@ func (s *scope) showClaim(context.Context) error {
 // inspection found.
 func (s *scope) addresses() []clusterv1.MachineAddress {
 	var addresses []clusterv1.MachineAddress
-	name := tenantcluster.OwnerName(s.hm, "Machine")
+	name := clusterapi.OwnerName(s.hm, "Machine")
 	for _, address := range s.claim.Status.Addresses {
 		if address.Type == clusterv1.MachineHostName && name != "" {
 			address.Address = name

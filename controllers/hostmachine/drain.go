@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
+	"github.com/teapot-cloud/teapot/workers/clusterapi"
 )
 
 const (
@@ -57,12 +58,12 @@ func (s *scope) skipDrain(ctx context.Context) error {
 // tenantIsDead says whether the Cluster's control plane has not answered for a while, or is gone. Of
 // another provider's nothing is known.
 func (s *scope) tenantIsDead(ctx context.Context) (bool, error) {
-	reference := s.cluster.Spec.ControlPlaneRef
-	if reference.APIGroup != teapotv1.GroupVersion.Group || reference.Kind != "TenantControlPlane" {
+	name := clusterapi.ControlPlaneOf(s.cluster)
+	if name == "" {
 		return false, nil
 	}
 	tcp := &teapotv1.TenantControlPlane{}
-	found, err := s.find(ctx, s.Client, reference.Name, tcp)
+	found, err := s.find(ctx, s.Client, name, tcp)
 	if err != nil || !found {
 		return err == nil, err
 	}

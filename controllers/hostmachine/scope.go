@@ -19,7 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
-	"github.com/teapot-cloud/teapot/controllers/tenantcluster"
+	"github.com/teapot-cloud/teapot/workers/clusterapi"
 )
 
 // patience is how long a machine may wait for what Cluster API does before a person should look:
@@ -51,7 +51,7 @@ var errStale = errors.New("stale")
 
 // observe reads the Machine that owns the object, its Cluster, and the claim.
 func (s *scope) observe(ctx context.Context) error {
-	if name := tenantcluster.OwnerName(s.hm, "Machine"); name != "" {
+	if name := clusterapi.OwnerName(s.hm, "Machine"); name != "" {
 		machine := &clusterv1.Machine{}
 		found, err := s.find(ctx, s.Client, name, machine)
 		if err != nil {

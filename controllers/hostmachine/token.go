@@ -13,6 +13,7 @@ import (
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
 	"github.com/teapot-cloud/teapot/workers/bootstrap"
+	"github.com/teapot-cloud/teapot/workers/clusterapi"
 )
 
 const (
@@ -29,9 +30,8 @@ func (s *scope) removeToken(ctx context.Context) error {
 		meta.IsStatusConditionTrue(s.hm.Status.Conditions, teapotv1.BootstrapTokenRemovedCondition) {
 		return nil
 	}
-	controlPlane, config := s.cluster.Spec.ControlPlaneRef, s.machine.Spec.Bootstrap.ConfigRef
-	if controlPlane.APIGroup != teapotv1.GroupVersion.Group || controlPlane.Kind != "TenantControlPlane" ||
-		config.APIGroup != bootstrapv1.GroupVersion.Group || config.Kind != "KubeadmConfig" {
+	controlPlane, config := clusterapi.ControlPlaneOf(s.cluster), s.machine.Spec.Bootstrap.ConfigRef
+	if controlPlane == "" || config.APIGroup != bootstrapv1.GroupVersion.Group || config.Kind != "KubeadmConfig" {
 		return nil // another provider's, which Teapot has no access to, or no token
 	}
 	token, err := s.bootstrapToken(ctx, config.Name)
@@ -46,7 +46,7 @@ func (s *scope) removeToken(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("removing the bootstrap token of KubeadmConfig %s/%s: %w", s.hm.Namespace, config.Name, err)
 	}
-	gone, why := s.Tokens.RemoveToken(types.NamespacedName{Namespace: s.hm.Namespace, Name: controlPlane.Name}, secret)
+	gone, why := s.Tokens.RemoveToken(types.NamespacedName{Namespace: s.hm.Namespace, Name: controlPlane}, secret)
 	switch {
 	case gone:
 		s.set(teapotv1.BootstrapTokenRemovedCondition, metav1.ConditionTrue, teapotv1.ReasonReady, "Secret kube-system/%s of the tenant's cluster is gone, or is a token that its author shares between machines", secret)

@@ -22,11 +22,7 @@ func (s *scope) choose(ctx context.Context) error {
 	if _, err := s.readData(ctx); err != nil || s.missing != "" {
 		return err
 	}
-	pool, err := s.pool(ctx)
-	if err != nil {
-		return err
-	}
-	request, err := claim.NewRequest(s.claim, s.tenant.UID)
+	request, pool, err := s.request(ctx)
 	if err != nil {
 		return err
 	}
@@ -43,17 +39,21 @@ func (s *scope) choose(ctx context.Context) error {
 	return nil
 }
 
-// pool reads what there is to choose from.
-func (s *scope) pool(ctx context.Context) (pool claim.Pool, err error) {
+// request is what the claim asks for, with what there is to choose from.
+func (s *scope) request(ctx context.Context) (request claim.Request, pool claim.Pool, err error) {
 	reader := hosts.Reader{Client: s.Client, Live: s.Live}
 	if s.tenant, pool.Namespaces, err = reader.Allowed(ctx, s.claim.Namespace); err != nil {
-		return pool, err
+		return request, pool, err
 	}
 	if err := s.list(ctx); err != nil {
-		return pool, err
+		return request, pool, err
 	}
 	pool.Hosts = s.all
-	return pool, s.addSiblings(ctx, &pool)
+	if err := s.addSiblings(ctx, &pool); err != nil {
+		return request, pool, err
+	}
+	request, err = claim.NewRequest(s.claim, s.tenant.UID)
+	return request, pool, err
 }
 
 // reservations are the hosts that claims of this manager have chosen and, as far as the cache

@@ -120,11 +120,7 @@ func (s *scope) admit(ctx context.Context, name types.NamespacedName) error {
 	if object == nil {
 		return errOutdated
 	}
-	pool, err := s.pool(ctx)
-	if err != nil {
-		return err
-	}
-	request, err := claim.NewRequest(s.claim, s.tenant.UID)
+	request, pool, err := s.request(ctx)
 	if err != nil {
 		return err
 	}

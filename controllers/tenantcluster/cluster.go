@@ -1,24 +1,11 @@
 package tenantcluster
 
 import (
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/utils/ptr"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 )
-
-// OwnerName is the name of the object of a kind of Cluster API's that owns an object, or "".
-func OwnerName(object metav1.Object, kind string) string {
-	for _, reference := range object.GetOwnerReferences() {
-		group, err := schema.ParseGroupVersion(reference.APIVersion)
-		if err == nil && group.Group == clusterv1.GroupVersion.Group && reference.Kind == kind {
-			return reference.Name
-		}
-	}
-	return ""
-}
 
 // ClusterChanges lets through the changes of a Cluster that an infrastructure provider acts on.
 func ClusterChanges() predicate.Predicate {

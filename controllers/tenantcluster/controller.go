@@ -27,6 +27,7 @@ import (
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
 	"github.com/teapot-cloud/teapot/controllers/hosts"
+	"github.com/teapot-cloud/teapot/workers/clusterapi"
 )
 
 const (
@@ -98,7 +99,7 @@ type scope struct {
 
 // observe reads the Cluster that owns the object.
 func (s *scope) observe(ctx context.Context) error {
-	name := OwnerName(s.tc, clusterv1.ClusterKind)
+	name := clusterapi.OwnerName(s.tc, clusterv1.ClusterKind)
 	if name == "" {
 		return nil
 	}

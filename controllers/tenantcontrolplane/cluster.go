@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
+	"github.com/teapot-cloud/teapot/workers/clusterapi"
 )
 
 // clusterPatience is how long a reconcile waits for the first look at Clusters.
@@ -43,8 +44,8 @@ func (w *clusterWatch) ensure() error {
 		return nil
 	}
 	toControlPlane := handler.TypedEnqueueRequestsFromMapFunc(func(_ context.Context, cluster *clusterv1.Cluster) []reconcile.Request {
-		if reference := cluster.Spec.ControlPlaneRef; reference.Kind == "TenantControlPlane" && reference.APIGroup == teapotv1.GroupVersion.Group {
-			return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: cluster.Namespace, Name: reference.Name}}}
+		if name := clusterapi.ControlPlaneOf(cluster); name != "" {
+			return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: cluster.Namespace, Name: name}}}
 		}
 		return nil
 	})

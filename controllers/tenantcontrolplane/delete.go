@@ -42,8 +42,10 @@ const (
 // nothing of the tenant: an API server, a datastore or an endpoint that is gone cannot
 // hold it up.
 func (s *scope) delete(ctx context.Context) (ctrl.Result, error) {
-	if released, err := s.releaseMachines(ctx); !released {
-		return s.serveMachines(ctx, err)
+	if !s.machinesReleased() {
+		if released, err := s.releaseMachines(ctx); !released {
+			return s.serveMachines(ctx, err)
+		}
 	}
 	s.Tenants.Close(s.input.Owner)
 	s.setFalse(teapotv1.ReadyCondition, teapotv1.ReasonDeleting, deletingMessage)

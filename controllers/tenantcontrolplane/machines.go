@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
+	"github.com/teapot-cloud/teapot/workers/clusterapi"
 )
 
 const (
@@ -110,11 +111,7 @@ func (s *scope) liveCluster(ctx context.Context) (*clusterv1.Cluster, error) {
 
 // made says whether the Cluster is one that Teapot made for this control plane's pools.
 func (s *scope) made(cluster *clusterv1.Cluster) bool {
-	reference := cluster.Spec.ControlPlaneRef
-	return cluster.Labels[teapotv1.ManagedByLabel] == teapotv1.ManagedByTeapot &&
-		cluster.Labels[teapotv1.ControlPlaneNamespaceLabel] == s.tcp.Namespace &&
-		cluster.Labels[teapotv1.ControlPlaneNameLabel] == s.tcp.Name &&
-		reference.APIGroup == teapotv1.GroupVersion.Group && reference.Kind == "TenantControlPlane" && reference.Name == s.tcp.Name
+	return clusterapi.MadeFor(cluster, s.tcp.Name) && clusterapi.ControlPlaneOf(cluster) == s.tcp.Name
 }
 
 // machinesLeft names the Machines of the control plane's Cluster.
@@ -136,11 +133,15 @@ func (s *scope) machinesLeft(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
-// tellMachines tells once of machines that are not waited for.
+// machinesReleased says that nobody needed to wait for machines before: what is deleted then serves
+// none, and they need not be looked at again. Where the status was lost they are.
+func (s *scope) machinesReleased() bool {
+	was := meta.FindStatusCondition(s.before.Status.Conditions, teapotv1.ReadyCondition)
+	return was != nil && was.Message == deletingMessage
+}
+
+// tellMachines tells of machines that are not waited for.
 func (s *scope) tellMachines(format string, args ...any) {
-	if was := meta.FindStatusCondition(s.before.Status.Conditions, teapotv1.ReadyCondition); was != nil && was.Message == deletingMessage {
-		return
-	}
 	s.Recorder.Eventf(s.tcp, nil, corev1.EventTypeWarning, teapotv1.ReasonMachinesLeft, "Delete", format, args...)
 }
 

@@ -1,6 +1,7 @@
 package tenantcontrolplane
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,7 +15,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
@@ -27,6 +27,7 @@ import (
 	"github.com/teapot-cloud/teapot/controllers/apply"
 	"github.com/teapot-cloud/teapot/controllers/tenant"
 	"github.com/teapot-cloud/teapot/controlplane"
+	"github.com/teapot-cloud/teapot/workers/clusterapi"
 )
 
 // scope is one reconcile of one control plane: the object, what the steps found out,
@@ -58,7 +59,8 @@ type scope struct {
 
 func (r *Reconciler) newScope(tcp *teapotv1.TenantControlPlane) *scope {
 	owner := types.NamespacedName{Namespace: tcp.Namespace, Name: tcp.Name}
-	cluster, inCluster := owningCluster(tcp)
+	cluster := clusterapi.OwnerName(tcp, clusterv1.ClusterKind)
+	inCluster := cluster != ""
 	s := &scope{
 		Reconciler: r,
 		tcp:        tcp,
@@ -68,7 +70,7 @@ func (r *Reconciler) newScope(tcp *teapotv1.TenantControlPlane) *scope {
 		input: controlplane.Input{
 			Owner:       owner,
 			UID:         tcp.UID,
-			ClusterName: cluster,
+			ClusterName: cmp.Or(cluster, tcp.Name),
 			Spec:        tcp.Spec,
 			Settings:    r.Settings,
 		},
@@ -77,17 +79,6 @@ func (r *Reconciler) newScope(tcp *teapotv1.TenantControlPlane) *scope {
 		s.paused, s.pausedBy = true, teapotv1.ReasonPaused
 	}
 	return s
-}
-
-// owningCluster is the name of the owning Cluster, or else that of the control plane.
-func owningCluster(tcp *teapotv1.TenantControlPlane) (name string, owned bool) {
-	for _, reference := range tcp.OwnerReferences {
-		group, err := schema.ParseGroupVersion(reference.APIVersion)
-		if err == nil && group.Group == clusterv1.GroupVersion.Group && reference.Kind == clusterv1.ClusterKind {
-			return reference.Name, true
-		}
-	}
-	return tcp.Name, false
 }
 
 func (s *scope) requeueAfter(d time.Duration) {

@@ -28,8 +28,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
-	"github.com/teapot-cloud/teapot/controllers/tenantcluster"
-	"github.com/teapot-cloud/teapot/workers/pool"
+	"github.com/teapot-cloud/teapot/workers/clusterapi"
 )
 
 // Indexes of the manager's cache by the name of the TenantControlPlane that an object names.
@@ -81,7 +80,7 @@ func toPool(_ context.Context, object client.Object) []reconcile.Request {
 }
 
 func (r *Reconciler) ofCluster(ctx context.Context, object client.Object) []reconcile.Request {
-	return r.poolsOf(ctx, object.GetNamespace(), pool.ControlPlaneOf(object.(*clusterv1.Cluster)))
+	return r.poolsOf(ctx, object.GetNamespace(), clusterapi.ControlPlaneOf(object.(*clusterv1.Cluster)))
 }
 
 func (r *Reconciler) ofControlPlane(ctx context.Context, object client.Object) []reconcile.Request {
@@ -127,7 +126,7 @@ func sameCluster(before, after *clusterv1.Cluster) bool {
 
 func sameControlPlane(before, after *teapotv1.TenantControlPlane) bool {
 	return before.Spec.Version == after.Spec.Version && before.Status.Version == after.Status.Version &&
-		tenantcluster.OwnerName(before, clusterv1.ClusterKind) == tenantcluster.OwnerName(after, clusterv1.ClusterKind)
+		clusterapi.OwnerName(before, clusterv1.ClusterKind) == clusterapi.OwnerName(after, clusterv1.ClusterKind)
 }
 
 // Reconcile brings one pool nearer to its spec.

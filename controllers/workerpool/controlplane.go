@@ -17,7 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
-	"github.com/teapot-cloud/teapot/controllers/tenantcluster"
+	"github.com/teapot-cloud/teapot/workers/clusterapi"
 	"github.com/teapot-cloud/teapot/workers/pool"
 )
 
@@ -117,7 +117,7 @@ func (s *scope) readControlPlane(ctx context.Context) error {
 // ensureCluster finds the Cluster of the control plane: the one that owns or names it, or else one
 // that is made for all its pools.
 func (s *scope) ensureCluster(ctx context.Context) error {
-	cluster, refusal := pool.ChooseCluster(s.controlPlane.Name, tenantcluster.OwnerName(s.controlPlane, clusterv1.ClusterKind), s.naming)
+	cluster, refusal := pool.ChooseCluster(s.controlPlane.Name, clusterapi.OwnerName(s.controlPlane, clusterv1.ClusterKind), s.naming)
 	switch {
 	case refusal != nil:
 		return refusal
@@ -127,7 +127,7 @@ func (s *scope) ensureCluster(ctx context.Context) error {
 		return clusterGoes(cluster.Name)
 	}
 	s.cluster = cluster
-	if cluster.Name != s.controlPlane.Name || !pool.MadeFor(cluster, s.controlPlane.Name) {
+	if cluster.Name != s.controlPlane.Name || !clusterapi.MadeFor(cluster, s.controlPlane.Name) {
 		return nil
 	}
 	return s.ensureInfrastructure(ctx)
@@ -150,7 +150,7 @@ func (s *scope) ensureInfrastructure(ctx context.Context) error {
 		return err
 	case !found:
 		return s.make(ctx, infrastructure)
-	case !pool.MadeFor(have, s.controlPlane.Name):
+	case !clusterapi.MadeFor(have, s.controlPlane.Name):
 		return taken(infrastructure)
 	}
 	return nil
@@ -167,7 +167,7 @@ func (s *scope) makeCluster(ctx context.Context) error {
 	switch found, err := s.find(ctx, s.Live, cluster.Name, have); {
 	case err != nil:
 		return err
-	case found && pool.ControlPlaneOf(have) == s.controlPlane.Name:
+	case found && clusterapi.ControlPlaneOf(have) == s.controlPlane.Name:
 		return errStale // the cache is behind
 	case found:
 		return taken(cluster)

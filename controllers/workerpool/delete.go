@@ -5,7 +5,6 @@ import (
 	"errors"
 	"time"
 
-	bootstrapv1 "sigs.k8s.io/cluster-api/api/bootstrap/kubeadm/v1beta2"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -13,7 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
-	"github.com/teapot-cloud/teapot/workers/pool"
+	"github.com/teapot-cloud/teapot/workers/clusterapi"
 )
 
 // deletePoll is how often what is left is looked at; a watch usually comes first.
@@ -126,24 +125,13 @@ func (s *scope) endHostMachines(ctx context.Context) error {
 
 // endTemplates deletes the templates.
 func (s *scope) endTemplates(ctx context.Context) error {
-	bootstrap, infrastructure := &bootstrapv1.KubeadmConfigTemplateList{}, &teapotv1.HostMachineTemplateList{}
-	for _, list := range []client.ObjectList{bootstrap, infrastructure} {
-		if err := s.list(ctx, s.Live, list, s.ours()...); err != nil {
-			return err
-		}
-	}
-	var templates []client.Object
-	for i := range bootstrap.Items {
-		templates = append(templates, &bootstrap.Items[i])
-	}
-	for i := range infrastructure.Items {
-		templates = append(templates, &infrastructure.Items[i])
+	templates, err := s.listTemplates(ctx, s.Live)
+	if err != nil {
+		return err
 	}
 	for _, template := range templates {
-		if s.owns(template) && template.GetDeletionTimestamp().IsZero() {
-			if err := s.remove(ctx, template, "the pool is being deleted"); err != nil {
-				return err
-			}
+		if err := s.remove(ctx, template, "the pool is being deleted"); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -158,7 +146,7 @@ func (s *scope) endOrphanedCluster(ctx context.Context) error {
 	}
 	cluster := &clusterv1.Cluster{}
 	found, err := s.find(ctx, s.Live, name, cluster)
-	if err != nil || !found || !cluster.DeletionTimestamp.IsZero() || !pool.MadeFor(cluster, name) {
+	if err != nil || !found || !cluster.DeletionTimestamp.IsZero() || !clusterapi.MadeFor(cluster, name) {
 		return err
 	}
 	return s.endCluster(ctx, cluster, nil)

@@ -22,7 +22,7 @@ import (
 	"github.com/teapot-cloud/teapot/controllers"
 	"github.com/teapot-cloud/teapot/controllers/workerpool"
 	"github.com/teapot-cloud/teapot/test/faults"
-	"github.com/teapot-cloud/teapot/workers/pool"
+	"github.com/teapot-cloud/teapot/workers/clusterapi"
 )
 
 // hand is a manager whose reconciles the test asks for. Its client reads from the API server what a
@@ -85,7 +85,7 @@ func (h *hand) intercept() interceptor.Funcs {
 		if clusters, ok := list.(*clusterv1.ClusterList); ok && index != nil {
 			var found []clusterv1.Cluster
 			for _, cluster := range clusters.Items {
-				if pool.ControlPlaneOf(&cluster) == index.Requirements()[0].Value {
+				if clusterapi.ControlPlaneOf(&cluster) == index.Requirements()[0].Value {
 					found = append(found, cluster)
 				}
 			}

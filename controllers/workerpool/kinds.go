@@ -18,7 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
-	"github.com/teapot-cloud/teapot/workers/pool"
+	"github.com/teapot-cloud/teapot/workers/clusterapi"
 )
 
 // kindsInterval is how often a management cluster is asked for kinds that it does not have.
@@ -87,7 +87,7 @@ func (k *kinds) steps(r *Reconciler) []func(context.Context) error {
 	return []func(context.Context) error{
 		func(ctx context.Context) error {
 			return k.manager.GetFieldIndexer().IndexField(ctx, &clusterv1.Cluster{}, clustersIndex, func(object client.Object) []string {
-				if name := pool.ControlPlaneOf(object.(*clusterv1.Cluster)); name != "" {
+				if name := clusterapi.ControlPlaneOf(object.(*clusterv1.Cluster)); name != "" {
 					return []string{name}
 				}
 				return nil

@@ -3,6 +3,7 @@ package workerpool
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -198,25 +199,29 @@ func nameOf(template client.Object) templateName {
 
 // oldTemplates are the pool's templates but for the ones that it has now.
 func (s *scope) oldTemplates(ctx context.Context) ([]client.Object, error) {
+	all, err := s.listTemplates(ctx, s.Client)
+	now := sets.New(nameOf(s.templates.Bootstrap), nameOf(s.templates.Infrastructure))
+	return slices.DeleteFunc(all, func(template client.Object) bool { return now.Has(nameOf(template)) }), err
+}
+
+// listTemplates lists the templates that are the pool's and are not being deleted.
+func (s *scope) listTemplates(ctx context.Context, from client.Reader) ([]client.Object, error) {
 	bootstrap, infrastructure := &bootstrapv1.KubeadmConfigTemplateList{}, &teapotv1.HostMachineTemplateList{}
 	for _, list := range []client.ObjectList{bootstrap, infrastructure} {
-		if err := s.list(ctx, s.Client, list, s.ours()...); err != nil {
+		if err := s.list(ctx, from, list, s.ours()...); err != nil {
 			return nil, err
 		}
 	}
-	var old []client.Object
-	add := func(template client.Object, now string) {
-		if s.owns(template) && template.GetName() != now && template.GetDeletionTimestamp().IsZero() {
-			old = append(old, template)
-		}
-	}
+	var all []client.Object
 	for i := range bootstrap.Items {
-		add(&bootstrap.Items[i], s.templates.Bootstrap.Name)
+		all = append(all, &bootstrap.Items[i])
 	}
 	for i := range infrastructure.Items {
-		add(&infrastructure.Items[i], s.templates.Infrastructure.Name)
+		all = append(all, &infrastructure.Items[i])
 	}
-	return old, nil
+	return slices.DeleteFunc(all, func(template client.Object) bool {
+		return !s.owns(template) || !template.GetDeletionTimestamp().IsZero()
+	}), nil
 }
 
 // machineSetTemplates are the templates that MachineSets of the namespace make machines from.

@@ -43,24 +43,6 @@ func NewCluster(controlPlane *teapotv1.TenantControlPlane) (*clusterv1.Cluster, 
 	}, infrastructure
 }
 
-// ControlPlaneOf is the name of the TenantControlPlane that a Cluster names, or "".
-func ControlPlaneOf(cluster *clusterv1.Cluster) string {
-	reference := cluster.Spec.ControlPlaneRef
-	if reference.APIGroup != teapotv1.GroupVersion.Group || reference.Kind != controlPlaneKind {
-		return ""
-	}
-	return reference.Name
-}
-
-// MadeFor says whether an object, a Cluster or a TenantCluster, is one that Teapot made for the
-// pools of a control plane of its namespace.
-func MadeFor(object metav1.Object, controlPlane string) bool {
-	labels := object.GetLabels()
-	return labels[teapotv1.ManagedByLabel] == teapotv1.ManagedByTeapot &&
-		labels[teapotv1.ControlPlaneNamespaceLabel] == object.GetNamespace() &&
-		labels[teapotv1.ControlPlaneNameLabel] == controlPlane
-}
-
 // ChooseCluster finds the Cluster of a control plane among those that name it; owner is the name of
 // the one that owns the control plane, or "". It returns nil if there is none, and a refusal if
 // nobody can say which it is.
