@@ -225,7 +225,7 @@ func TestRenderRefuses(t *testing.T) {
 		{"a variable without a value", example(), strings.Replace(manifests, "LISTEN:=:8443", "LISTEN", 1), nil, "LISTEN"},
 		{"another container", example(), strings.Replace(manifests, "name: manager", "name: main", 1), nil, `container "manager"`},
 		{"an authority that is not there", example(), strings.Replace(manifests, "name: serving,", "name: other,", 1), nil, "x-system/serving"},
-		{"what is not YAML", example(), "a: b: c", nil, "decoding object 1"},
+		{"what is not YAML", example(), "a: b: c", nil, "document 1"},
 		{"no certificate", example(), manifests, func([]string) (Certificate, error) { return Certificate{}, issued }, "no entropy"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
