@@ -20,15 +20,19 @@ type state struct {
 	paused             bool
 	observedGeneration int64
 	conditions         []metav1.Condition
+	// controlPlane is the name of the control plane that it is, or is of.
+	controlPlane string
+	// hibernation is nil for all but control planes, and for those whose status says nothing of it.
+	hibernation *teapotv1.HibernationStatus
 }
 
 // stateOf is what waiting looks at of an object; nil if there is none.
 func stateOf(object client.Object) *state {
 	switch o := object.(type) {
 	case *teapotv1.TenantControlPlane:
-		return &state{o, o.Spec.Paused, o.Status.ObservedGeneration, o.Status.Conditions}
+		return &state{o, o.Spec.Paused, o.Status.ObservedGeneration, o.Status.Conditions, o.Name, o.Status.Hibernation}
 	case *teapotv1.WorkerPool:
-		return &state{o, o.Spec.Paused, o.Status.ObservedGeneration, o.Status.Conditions}
+		return &state{o, o.Spec.Paused, o.Status.ObservedGeneration, o.Status.Conditions, o.Spec.ControlPlaneName, nil}
 	default:
 		return nil
 	}
@@ -40,6 +44,11 @@ type goal struct {
 	wanted string
 	// deletion says that the end of the object is the goal.
 	deletion bool
+	// phase, unless empty, is the phase of hibernation that is the goal: then what is told on the way is
+	// what status.hibernation says, and not all conditions.
+	phase teapotv1.HibernationPhase
+	// needsAwake says that what sleeps does not get there by itself.
+	needsAwake bool
 	// reached looks at the object, nil if there is none. An error says that the goal cannot
 	// be reached any more.
 	reached func(*state) (bool, error)
@@ -51,16 +60,25 @@ func readyGoal() goal { return conditionGoal(teapotv1.ReadyCondition, metav1.Con
 // conditionGoal is reached when a condition has a status, observed of the present spec.
 func conditionGoal(conditionType string, status metav1.ConditionStatus) goal {
 	wanted := fmt.Sprintf("condition %s to be %s", conditionType, status)
-	return goal{wanted: wanted, reached: func(now *state) (bool, error) {
-		switch {
-		case now == nil:
-			return false, errors.New("it was deleted meanwhile")
-		case now.GetDeletionTimestamp() != nil:
-			return false, errors.New("it is being deleted")
+	needsAwake := status == metav1.ConditionTrue && !strings.EqualFold(conditionType, teapotv1.HibernatedCondition)
+	return goal{wanted: wanted, needsAwake: needsAwake, reached: func(now *state) (bool, error) {
+		if err := going(now); err != nil {
+			return false, err
 		}
 		condition := now.condition(conditionType)
 		return condition != nil && condition.Status == status && now.isCurrent(condition), nil
 	}}
+}
+
+// going is the error of a goal that an object cannot reach any more, since it is gone or goes.
+func going(now *state) error {
+	switch {
+	case now == nil:
+		return errors.New("it was deleted meanwhile")
+	case now.GetDeletionTimestamp() != nil:
+		return errors.New("it is being deleted")
+	}
+	return nil
 }
 
 // condition finds a condition whatever case its type was typed in.
@@ -91,7 +109,7 @@ func deletedGoal(uid types.UID) goal {
 // what was waited for, and why it did not come.
 func (e *environment) await(ctx context.Context, c client.WithWatch, s subject, key types.NamespacedName, g goal, timeout time.Duration) (client.Object, error) {
 	var last client.Object
-	progress := newProgress(e, key.Name)
+	progress := newProgress(e, key.Name, g)
 	opts := []client.ListOption{client.InNamespace(key.Namespace), client.MatchingFields{metav1.ObjectNameField: key.Name}}
 	err := follow(ctx, c, s.newList, opts, func(objects found) (bool, error) {
 		last = objects[key]
@@ -106,7 +124,7 @@ func (e *environment) await(ctx context.Context, c client.WithWatch, s subject, 
 		return last, nil
 	case errors.Is(err, context.DeadlineExceeded):
 		return nil, fmt.Errorf("timed out after %s waiting for %s %q in namespace %q: %s\n%s",
-			timeout, s.word, key.Name, key.Namespace, g.wanted, because(s, stateOf(last)))
+			timeout, s.word, key.Name, key.Namespace, g.wanted, e.because(s, stateOf(last), g))
 	case errors.Is(err, context.Canceled):
 		return nil, fmt.Errorf("interrupted while waiting for %s %q in namespace %q: %s", s.word, key.Name, key.Namespace, g.wanted)
 	default:
@@ -114,8 +132,8 @@ func (e *environment) await(ctx context.Context, c client.WithWatch, s subject, 
 	}
 }
 
-// because says why an object is as it is: the conditions that are not as wanted.
-func because(s subject, now *state) string {
+// because says why an object has not reached a goal: it sleeps, or the conditions that are not as wanted.
+func (e *environment) because(s subject, now *state, g goal) string {
 	const manager = "check that Teapot's manager runs (kubectl get pods -A -l app.kubernetes.io/name=teapot)"
 	switch {
 	case now == nil:
@@ -124,6 +142,12 @@ func because(s subject, now *state) string {
 		return fmt.Sprintf(`spec.paused is true, so nothing is done about it; resume with: kubectl patch %s %s -n %s --type merge -p '{"spec":{"paused":false}}'`, s.short, now.GetName(), now.GetNamespace())
 	case len(now.conditions) == 0:
 		return "it has no conditions yet: " + manager
+	case g.phase != "" && now.hibernation == nil:
+		return "its status says nothing of hibernation yet: " + manager
+	case g.phase != "" && now.hibernation.Phase != g.phase:
+		return fmt.Sprintf("it is %s: %s", now.hibernation.Phase, oneLine(now.hibernation.Message))
+	case g.needsAwake && now.sleeps():
+		return "it " + now.sleepText(e.program)
 	}
 	var lines []string
 	for i := range now.conditions {
@@ -145,9 +169,11 @@ func because(s subject, now *state) string {
 }
 
 // asWanted says whether a condition speaks for an object that works. Most are True
-// then; Paused and Stalled are not.
+// then; Paused and Stalled are not, and Hibernated may be either.
 func asWanted(condition *metav1.Condition) bool {
 	switch condition.Type {
+	case teapotv1.HibernatedCondition:
+		return condition.Status == metav1.ConditionTrue || condition.Reason == teapotv1.ReasonAwake
 	case teapotv1.PausedCondition, teapotv1.StalledCondition:
 		return condition.Status != metav1.ConditionTrue
 	default:
@@ -161,51 +187,11 @@ func conditionText(condition *metav1.Condition) string {
 	if condition.Reason != "" && condition.Reason != condition.Type {
 		text += " (" + condition.Reason + ")"
 	}
-	if message := strings.Join(strings.Fields(condition.Message), " "); message != "" {
+	if message := oneLine(condition.Message); message != "" {
 		text += ": " + message
 	}
 	return text
 }
 
-// progress writes a line whenever a condition changed.
-type progress struct {
-	*environment
-	name     string
-	start    time.Time
-	seen     map[string]string
-	deleting bool
-}
-
-func newProgress(e *environment, name string) *progress {
-	return &progress{environment: e, name: name, start: e.clock.Now(), seen: map[string]string{}}
-}
-
-func (p *progress) line(text string) {
-	p.notef("%s: %s [%s]", p.name, text, p.clock.Since(p.start).Round(100*time.Millisecond))
-}
-
-// show writes what is new. At first sight what is in order already is not news.
-func (p *progress) show(now *state, done bool) {
-	if now == nil {
-		return
-	}
-	first := len(p.seen) == 0
-	if now.GetDeletionTimestamp() != nil && !p.deleting {
-		p.deleting = true
-		p.line("is being deleted")
-	}
-	if first && !done && now.paused {
-		p.line("is paused (spec.paused), so nothing will change")
-	}
-	for i := range now.conditions {
-		condition := &now.conditions[i]
-		text := conditionText(condition)
-		if p.seen[condition.Type] == text {
-			continue
-		}
-		p.seen[condition.Type] = text
-		if quiet := asWanted(condition) || condition.Type == teapotv1.PausedCondition; !first || !quiet {
-			p.line(text)
-		}
-	}
-}
+// oneLine is a text without line breaks.
+func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }

@@ -53,13 +53,15 @@ type creation struct {
 	wait       bool
 	timeout    time.Duration
 
-	key      types.NamespacedName
+	key types.NamespacedName
+	// goal is what --wait waits for.
+	goal     goal
 	manifest *unstructured.Unstructured
 	printer  printers.ResourcePrinter
 }
 
 func newCreation(e *environment, s subject) creation {
-	return creation{environment: e, subject: s, printFlags: genericclioptions.NewPrintFlags("created")}
+	return creation{environment: e, subject: s, goal: readyGoal(), printFlags: genericclioptions.NewPrintFlags("created")}
 }
 
 // addFlags adds the flags that are the same for all kinds. timeout is how long --wait waits unless
@@ -140,7 +142,7 @@ func (o *creation) Run(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
-	ready, err := o.await(ctx, c, o.subject, o.key, readyGoal(), o.timeout)
+	ready, err := o.await(ctx, c, o.subject, o.key, o.goal, o.timeout)
 	if err != nil || !printReady {
 		return err
 	}

@@ -36,6 +36,9 @@ func newCreateControlPlaneCommand(e *environment) *cobra.Command {
 			# In a sandbox, its data kept when it is deleted
 			{teapot} create tcp acme --runtime-class kata --deletion-policy Retain
 
+			# Asleep whenever nobody has used it for an hour; the next kubectl wakes it
+			{teapot} create tcp acme --idle-after 1h
+
 			# More for the API server, a bound for etcd
 			{teapot} create tcp acme --requests kube-apiserver=cpu=500m,memory=1Gi --limits etcd=memory=2Gi
 
@@ -59,6 +62,9 @@ func (o *createOptions) Complete(cmd *cobra.Command, args []string) error {
 	}
 	if problems := validation.IsDNS1123Label(o.key.Name); len(problems) > 0 {
 		return usagef("name %q: must be a DNS label (a-z, 0-9 and '-'), since host names are made from it", o.key.Name)
+	}
+	if o.spec.hibernated {
+		o.goal = asleepGoal()
 	}
 	if labels := o.spec.labels; len(labels) > 0 {
 		o.manifest.SetLabels(labels)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -27,6 +28,8 @@ type specFlags struct {
 	storageSize, storageClass                 string
 	noCoreDNS, noKubeProxy, noKonnectivity    bool
 	runtimeClass, deletionPolicy              string
+	idleAfter                                 time.Duration
+	hibernated                                bool
 	requests, limits                          []string
 	labels                                    map[string]string
 }
@@ -69,6 +72,8 @@ func (s *specFlags) addFlags(cmd *cobra.Command) {
 	flags.StringArrayVar(&s.limits, "limits", nil, "Resource limits, as `COMPONENT=LIST`, the LIST being cpu=AMOUNT,memory=AMOUNT; can be repeated")
 	flags.StringVar(&s.runtimeClass, "runtime-class", "", "RuntimeClass `NAME` of the control plane's pods, for example kata")
 	flags.StringVar(&s.deletionPolicy, "deletion-policy", "", "What becomes of etcd's volumes and the keys on deletion, a `POLICY`: Delete or Retain (default Delete)")
+	flags.DurationVar(&s.idleAfter, "idle-after", 0, "Let it sleep when nobody has used it for this `DURATION`, for example 1h; a user's request wakes it (default: it does not sleep)")
+	flags.BoolVar(&s.hibernated, "hibernated", false, "Make it asleep: nothing runs before it is woken; --wait waits until it is known to be so")
 	flags.StringToStringVar(&s.labels, "labels", nil, "Labels of the object, as `KEY=VALUE,...`")
 
 	// The flags were just added, so registering cannot fail.
@@ -116,6 +121,8 @@ func (s *specFlags) spec(flags *pflag.FlagSet) (map[string]any, error) {
 		{"no-konnectivity", !s.noKonnectivity, []string{"addons", "konnectivity", "enabled"}},
 		{"runtime-class", s.runtimeClass, []string{"runtimeClassName"}},
 		{"deletion-policy", deletionPolicy, []string{"deletionPolicy"}},
+		{"idle-after", s.idleAfter.String(), []string{"hibernation", "idleAfter"}},
+		{"hibernated", s.hibernated, []string{"hibernation", "enabled"}},
 	}); err != nil {
 		return nil, err
 	}

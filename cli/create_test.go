@@ -94,6 +94,17 @@ spec:
   version: v1.36.3
 `,
 		},
+		{name: "asleep when it is not used, and at first", args: "--idle-after 90m --hibernated", want: `
+apiVersion: teapot.dev/v1alpha1
+kind: TenantControlPlane
+metadata:
+  name: acme
+spec:
+  hibernation:
+    enabled: true
+    idleAfter: 1h30m0s
+  version: v1.36.3
+`},
 		{name: "an add-on asked for explicitly", args: "--no-coredns=false", want: `
 apiVersion: teapot.dev/v1alpha1
 kind: TenantControlPlane

@@ -33,8 +33,9 @@ func newDescribeCommand(e *environment) *cobra.Command {
 		Use:   "describe NAME... [options]",
 		Short: "Show all about control planes, pools or claims, for people",
 		Long: e.long(`
-			Show what is known of control planes: version, endpoint, what is asked for, every
-			condition with its whole message, the pods with their containers, and events.
+			Show what is known of control planes: version, endpoint, whether they sleep and what
+			wakes them, what is asked for, every condition with its whole message, the pods with
+			their containers, and events.
 
 			Pods and events of the control plane's own namespace are shown to those who may
 			list them there, which operators may and tenants may not.`),
@@ -97,7 +98,7 @@ func describeEach(out io.Writer, names []string, describe func(name string) (str
 // look reads what there is to describe. Only without the control plane itself is there
 // nothing to show.
 func (o *describeOptions) look(ctx context.Context, c client.Client, key types.NamespacedName) (*described, error) {
-	d := &described{showEvents: o.showEvents}
+	d := &described{program: o.program, showEvents: o.showEvents}
 	if err := c.Get(ctx, key, &d.tcp); err != nil {
 		return nil, err
 	}

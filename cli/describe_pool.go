@@ -71,10 +71,11 @@ func (o *describePoolOptions) Run(ctx context.Context) error {
 		if d.machines, d.machinesErr = machinesOfPool(ctx, c, &d.pool); d.machinesErr != nil {
 			d.machinesErr = o.explainMachines(d.machinesErr)
 		}
-		// Which hosts they are is not everybody's to know: without them the rest is shown.
-		hosts := &teapotv1.HostMachineList{}
+		// Which hosts they are is not everybody's to know, nor the Clusters: without them the rest is shown.
+		hosts, clusters := &teapotv1.HostMachineList{}, &clusterv1.ClusterList{}
 		_ = c.List(ctx, hosts, client.InNamespace(key.Namespace), client.MatchingLabels{teapotv1.PoolLabel: name})
-		d.hosts = hosts.Items
+		_ = c.List(ctx, clusters, client.InNamespace(key.Namespace))
+		d.hosts, d.clusters = hosts.Items, clusters.Items
 		if o.showEvents {
 			d.events, d.eventsErr = listEvents(ctx, c, client.InNamespace(key.Namespace), eventsAbout(workerPools, name))
 		}
@@ -90,6 +91,7 @@ type describedPool struct {
 
 	machines []clusterv1.Machine
 	hosts    []teapotv1.HostMachine
+	clusters []clusterv1.Cluster
 	events   []corev1.Event
 	// What could not be read has an error.
 	machinesErr, eventsErr error
@@ -101,7 +103,7 @@ func (d *describedPool) text(now time.Time) string {
 	w := &strings.Builder{}
 	section := writeHead(w, d.facts(now), d.next())
 	section("Machines")
-	writeRows(w, machineTable{}.rows(d.machines, d.hosts, now), "list machines", d.pool.Namespace, d.machinesErr)
+	writeRows(w, machineTable{}.rows(d.machines, d.hosts, d.clusters, now), "list machines", d.pool.Namespace, d.machinesErr)
 	section("Asked for (spec)")
 	writeSpec(w, &d.pool.Spec)
 	section("Conditions")

@@ -15,5 +15,8 @@ var poolRemedies = map[string]string{
 	teapotv1.ReasonScaling:                `wait: a host takes minutes. What each machine waits for: {teapot} get machines --pool {name} -n {namespace} -o wide`,
 	teapotv1.ReasonRolling:                `wait: machines are replaced in turns. What each one waits for: {teapot} get machines --pool {name} -n {namespace} -o wide`,
 	teapotv1.ReasonMachinesNotReady:       `the table below says why each is not; of a machine without a host or Node see its claim: {teapot} get claims -n {namespace} -l teapot.dev/pool={name} -o wide`,
+	teapotv1.ReasonAsleep:                 `when it is to be used, wake its control plane: {teapot} resume {tcp} -n {namespace} --wait`,
+	teapotv1.ReasonHibernating:            `wait: the machines are given back, since the control plane sleeps; to have them again: {teapot} resume {tcp} -n {namespace}`,
+	teapotv1.ReasonWaking:                 `wait: machines boot; the control plane's status says how long at most: {teapot} describe {tcp} -n {namespace}`,
 	teapotv1.ReasonControlPlaneDeleting:   `wait: the pool goes with its control plane; to keep the machines' work, make another control plane and pool`,
 }

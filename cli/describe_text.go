@@ -20,7 +20,8 @@ import (
 
 // described is what "describe" shows of one control plane.
 type described struct {
-	tcp teapotv1.TenantControlPlane
+	tcp     teapotv1.TenantControlPlane
+	program string
 	// namespace is the control plane's own, of pods and ownEvents.
 	namespace  string
 	showEvents bool
@@ -50,6 +51,10 @@ func (d *described) text(now time.Time) string {
 	writeTable(w, "", d.facts(now))
 
 	section := func(title string) { _, _ = fmt.Fprintf(w, "\n%s:\n", title) }
+	if rows := d.hibernation(now); len(rows) > 0 {
+		section("Hibernation")
+		writeTable(w, "  ", rows)
+	}
 	section("Asked for (spec)")
 	writeSpec(w, &d.tcp.Spec)
 	section("Conditions")
@@ -130,10 +135,17 @@ func (d *described) facts(now time.Time) [][]string {
 		if endpoint.KonnectivityPort != 0 {
 			add("Konnectivity", fmt.Sprintf("port %d", endpoint.KonnectivityPort))
 		}
+		if endpoint.GatewayURL != "" {
+			add("Users dial", fmt.Sprintf("%s, the gateway, as %s", endpoint.GatewayURL, endpoint.GatewayServerName))
+		}
 	}
 	add("Namespace of pods", d.namespace)
-	add("Replicas", fmt.Sprintf("%d of %d ready", tcp.Status.ReadyReplicas, ptr.Deref(tcp.Spec.Replicas, 1)))
-	add("etcd members", fmt.Sprintf("%d of %d ready", tcp.Status.EtcdReadyMembers, max(tcp.Spec.Datastore.Etcd.Members, 1)))
+	asleep := ""
+	if isSleeping(tcp) {
+		asleep = ", since it sleeps"
+	}
+	add("Replicas", fmt.Sprintf("%d of %d ready%s", tcp.Status.ReadyReplicas, ptr.Deref(tcp.Spec.Replicas, 1), asleep))
+	add("etcd members", fmt.Sprintf("%d of %d ready%s", tcp.Status.EtcdReadyMembers, max(tcp.Spec.Datastore.Etcd.Members, 1), asleep))
 	if expire := tcp.Status.CertificatesExpire; expire != nil {
 		when := "in " + duration.HumanDuration(expire.Sub(now))
 		if !expire.After(now) {

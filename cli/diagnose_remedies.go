@@ -33,5 +33,10 @@ var remedies = map[string]string{
 	teapotv1.ReasonClassNotFound:          `make the class that the message names, or name one that exists: kubectl get runtimeclass,storageclass,priorityclass`,
 	teapotv1.ReasonPodsRefused:            `the message has the API server's words: a quota, an admission policy or webhook of the management cluster; kubectl describe replicaset,statefulset -n {ns}`,
 	teapotv1.ReasonClusterPaused:          `resume the owning Cluster (spec.paused), or remove the annotation cluster.x-k8s.io/paused`,
+	teapotv1.ReasonAsleep:                 `when it is to be used: {teapot} resume {name} -n {namespace} --wait`,
+	teapotv1.ReasonHibernating:            `wait: the message says what for; after four minutes at most it goes on without; or wake it: {teapot} resume {name} -n {namespace}`,
+	teapotv1.ReasonWaking:                 `wait: the message says what for`,
+	teapotv1.ReasonNoGateway:              `have an operator install the chart with gateway.enabled, or set its gateway.externalAddress; until then: {teapot} resume {name} -n {namespace}`,
+	teapotv1.ReasonWorkersLeft:            `the message names the machines: {teapot} get machines --control-plane {name} -n {namespace} -o wide; their hosts come back once that is in order`,
 	teapotv1.ReasonUnsupportedVersion:     `ask for a version that this Teapot runs, or upgrade Teapot`,
 }

@@ -33,8 +33,14 @@ func summarize(in summaryInput) string {
 	w := &strings.Builder{}
 	line := func(format string, args ...any) { _, _ = fmt.Fprintf(w, format+"\n", args...) }
 	line("%s %s at %s", controlPlaneKind.Kind, in.key, inFiles.time(in.when))
+	asleep := in.tcp != nil && isSleeping(in.tcp)
+	if asleep {
+		line("\nIt %s. %s\nWake it with: %s", asleepSince(in.tcp.Status.Hibernation), oneLine(in.tcp.Status.Hibernation.Message), wakeCommand(in.program, in.key.Namespace, in.key.Name))
+	}
 	problems := in.problems()
-	if len(problems) == 0 {
+	if len(problems) == 0 && asleep {
+		line("\nNothing speaks against that.")
+	} else if len(problems) == 0 {
 		line("\nNothing speaks against it: its conditions are as they should be, and its pods are ready.")
 	} else {
 		line("\nWhat is wrong, the first cause first:")
@@ -83,7 +89,7 @@ func (in summaryInput) problems() []problem {
 			add("check that Teapot's manager runs: kubectl get pods -A -l app.kubernetes.io/part-of=teapot", "It has no conditions yet.")
 		}
 		for _, condition := range byCause(in.tcp.Status.Conditions) {
-			if !asWanted(&condition) {
+			if !asWanted(&condition) && !(isSleeping(in.tcp) && isOfSleep(&condition)) {
 				add(in.remedy(&condition), "%s, since %s", conditionText(&condition), inFiles.since(condition.LastTransitionTime.Time))
 			}
 		}
@@ -94,6 +100,11 @@ func (in summaryInput) problems() []problem {
 		}
 	}
 	return found
+}
+
+// isOfSleep says whether a condition is as it is because the control plane sleeps.
+func isOfSleep(condition *metav1.Condition) bool {
+	return condition.Reason == teapotv1.ReasonAsleep || condition.Reason == teapotv1.ReasonHibernating
 }
 
 // byCause sorts conditions so that causes come before what they cause. Those that sum up

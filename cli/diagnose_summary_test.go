@@ -65,6 +65,13 @@ func TestDiagnoseSummary(t *testing.T) {
 			want: []string{"Pod etcd-0 cannot be scheduled: 0/1 nodes"}},
 		{name: "a pod that is slow", given: summaryInput{tcp: controlPlane("acme", ready), pods: []corev1.Pod{*pod("a", corev1.ConditionFalse)}},
 			want: []string{"Pod a is not ready"}},
+		{name: "asleep, as it should be", given: summaryInput{tcp: hibernating(teapotv1.HibernationAsleep, "It was asked\nto sleep.")},
+			want: []string{"It sleeps since 2025-11-21T12:00:00Z. It was asked to sleep.\nWake it with: teapot resume acme -n tenants --wait", "Nothing speaks against that."}, not: "What is wrong"},
+		{name: "asleep, and broken", given: summaryInput{tcp: hibernating(teapotv1.HibernationAsleep, "", func(tcp *teapotv1.TenantControlPlane) {
+			tcp.Status.Conditions = append(tcp.Status.Conditions, datastore, condition(teapotv1.HibernatedCondition, metav1.ConditionTrue, teapotv1.ReasonAsleep, ""))
+		})}, want: []string{"It sleeps since", "1. DatastoreReady is False (NoQuorum)"}, not: "2."},
+		{name: "waking", given: summaryInput{tcp: hibernating(teapotv1.HibernationWaking, "until the API answers")},
+			want: []string{"1. Ready is False (Waking): until the API answers", "What to do: wait: the message says what for"}, not: "It sleeps"},
 		{name: "no conditions", given: summaryInput{tcp: controlPlane("acme")}, want: []string{"It has no conditions yet", "What to do: check that Teapot's manager runs"}},
 		{name: "being deleted", given: summaryInput{tcp: deleting}, want: []string{"It is being deleted since 2025-11-21T12:00:00Z", "teapot.dev/control-plane"}},
 		{name: "not readable", given: summaryInput{tcpErr: errors.New("no right")}, want: []string{"The object itself could not be read: no right"}},

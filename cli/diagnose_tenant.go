@@ -28,8 +28,8 @@ const (
 	largestAnswer = 16 << 20
 )
 
-// tenant collects what the tenant's API says of itself and its cluster: by its own address,
-// or else through a control-plane pod.
+// tenant collects what the tenant's API says of itself and its cluster: by its own address, or
+// else through a control-plane pod; never through the gateway, where it would count as use.
 func (c *collector) tenant(ctx context.Context) error {
 	const what = "tenant/"
 	config, err := c.userKubeconfig(ctx, c.client, c.key)
@@ -39,6 +39,10 @@ func (c *collector) tenant(ctx context.Context) error {
 	}
 	if c.tcp == nil || c.tcp.Status.Endpoint == nil {
 		c.missing = append(c.missing, missing{what, "not found: the endpoint is not known"})
+		return nil
+	}
+	if isSleeping(c.tcp) {
+		c.missing = append(c.missing, missing{what, "not asked: the control plane " + asleepSince(c.tcp.Status.Hibernation)})
 		return nil
 	}
 	direct, err := tenantConfig(config, c.tcp.Status.Endpoint.URL)

@@ -286,7 +286,7 @@ func TestDiagnoseHasRemedies(t *testing.T) {
 		t.Fatal(err)
 	}
 	well := []string{ // all is well, or it is a reason of events alone
-		teapotv1.ReasonReady, teapotv1.ReasonProvisioned, teapotv1.ReasonNotPaused, teapotv1.ReasonProgressing,
+		teapotv1.ReasonReady, teapotv1.ReasonProvisioned, teapotv1.ReasonNotPaused, teapotv1.ReasonProgressing, teapotv1.ReasonAwake,
 		teapotv1.ReasonRepaired, teapotv1.ReasonOrphaned, teapotv1.ReasonOrphanRemoved, teapotv1.ReasonMachinesLeft,
 	}
 	found := 0

@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	jsonpatch "github.com/evanphx/json-patch/v5"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -41,7 +42,8 @@ func (f *fakeAPI) create(w http.ResponseWriter, r *http.Request, resource, names
 	respond(w, http.StatusCreated, u)
 }
 
-// patch merges, and refuses another version than the one that the patch names.
+// patch merges, and refuses another version than the one that the patch names, or another object than
+// that of the UID that it names. It has to name one of them.
 func (f *fakeAPI) patch(w http.ResponseWriter, r *http.Request, resource, namespace, name string) {
 	body, _ := io.ReadAll(r.Body)
 	f.mu.Lock()
@@ -58,7 +60,8 @@ func (f *fakeAPI) patch(w http.ResponseWriter, r *http.Request, resource, namesp
 	if err := json.Unmarshal(body, &change.Object); err != nil {
 		f.t.Errorf("patch %s: %v: %s", name, err, body)
 	}
-	if f.conflicts > 0 || change.GetResourceVersion() != u.GetResourceVersion() {
+	same := change.GetResourceVersion() == u.GetResourceVersion() || change.GetResourceVersion() == "" && change.GetUID() == u.GetUID()
+	if f.conflicts > 0 || !same {
 		f.conflicts--
 		respond(w, http.StatusConflict, apierrors.NewConflict(schema.GroupResource{Group: resources[resource].Group, Resource: resource}, name, nil).ErrStatus)
 		return
@@ -72,7 +75,9 @@ func (f *fakeAPI) patch(w http.ResponseWriter, r *http.Request, resource, namesp
 	if err := json.Unmarshal(after, &changed.Object); err != nil {
 		f.t.Error(err)
 	}
-	changed.SetGeneration(u.GetGeneration() + 1)
+	if !equality.Semantic.DeepEqual(u.Object["spec"], changed.Object["spec"]) {
+		changed.SetGeneration(u.GetGeneration() + 1)
+	}
 	f.store(resource, changed)
 	respond(w, http.StatusOK, changed)
 }

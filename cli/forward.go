@@ -40,6 +40,8 @@ type forwarder struct {
 	// returned to whoever waits; any other is tried again.
 	dial func(ctx context.Context, pod string) (httpstream.Connection, error)
 	note func(format string, args ...any)
+	// why says more about a connection for which there is no pod; empty: nothing.
+	why func(ctx context.Context) string
 
 	// dialing is held by whoever opens a tunnel; the others want the same one.
 	dialing chan struct{}
@@ -55,8 +57,8 @@ type permanentError struct{ error }
 
 func (e permanentError) Unwrap() error { return e.error }
 
-func newForwarder(pods *podSet, port int32, dial func(context.Context, string) (httpstream.Connection, error), note func(string, ...any)) *forwarder {
-	return &forwarder{pods: pods, port: port, dial: dial, note: note, dialing: make(chan struct{}, 1)}
+func newForwarder(pods *podSet, port int32, dial func(context.Context, string) (httpstream.Connection, error), note func(string, ...any), why func(context.Context) string) *forwarder {
+	return &forwarder{pods: pods, port: port, dial: dial, note: note, why: why, dialing: make(chan struct{}, 1)}
 }
 
 // serve accepts connections until ctx ends.
@@ -87,7 +89,7 @@ func (f *forwarder) handle(ctx context.Context, conn net.Conn) {
 	for {
 		t, err := f.tunnel(hold)
 		if err != nil {
-			f.noteOnce("Connection closed: %v", err)
+			f.noteOnce("Connection closed: %v%s", err, f.why(ctx))
 			return
 		}
 		s, err := t.openStreams(f.port)

@@ -26,7 +26,7 @@ import (
 var (
 	machineKind = clusterv1.GroupVersion.WithKind("Machine")
 	// machineKinds are what the commands about machines read beside pools.
-	machineKinds = []schema.GroupVersionKind{machineKind, teapotv1.GroupVersion.WithKind("HostMachine")}
+	machineKinds = []schema.GroupVersionKind{machineKind, clusterv1.GroupVersion.WithKind(clusterv1.ClusterKind), teapotv1.GroupVersion.WithKind("HostMachine")}
 )
 
 // getMachinesOptions is "get machines".
@@ -188,11 +188,12 @@ func (o *getMachinesOptions) none() {
 // print writes machines in the format that was asked for.
 func (o *getMachinesOptions) print(ctx context.Context, c client.Client, list *clusterv1.MachineList) error {
 	if o.printer == nil {
-		// Which hosts they are is not everybody's to know: without them the rest is shown.
-		hosts := &teapotv1.HostMachineList{}
+		// Which hosts they are is not everybody's to know, nor the Clusters: without them the rest is shown.
+		hosts, clusters := &teapotv1.HostMachineList{}, &clusterv1.ClusterList{}
 		_ = c.List(ctx, hosts, client.InNamespace(o.namespaceName))
+		_ = c.List(ctx, clusters, client.InNamespace(o.namespaceName))
 		text := &strings.Builder{}
-		writeTable(text, "", o.table().rows(list.Items, hosts.Items, o.clock.Now()))
+		writeTable(text, "", o.table().rows(list.Items, hosts.Items, clusters.Items, o.clock.Now()))
 		_, err := fmt.Fprint(o.Out, printers.EscapeTerminal(text.String()))
 		return err
 	}

@@ -18,8 +18,8 @@ import (
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
 )
 
-// machineWatch shows machines and then each one that changed. Machines and the hosts that they
-// are on are watched apart.
+// machineWatch shows machines and then each one that changed. Machines, the hosts that they are on and
+// their Clusters are watched apart.
 type machineWatch struct {
 	*getMachinesOptions
 	// columns keeps the widths of the columns from one line to the next.
@@ -29,9 +29,9 @@ type machineWatch struct {
 	}
 
 	mu sync.Mutex
-	// machines and hosts are nil until they were listed.
-	machines, hosts found
-	titled          bool
+	// machines, hosts and clusters are nil until they were listed.
+	machines, hosts, clusters found
+	titled                    bool
 	// rows are what was last shown of each machine, without its age, and versions what was last
 	// printed of it.
 	rows     map[types.NamespacedName]machineRow
@@ -52,17 +52,20 @@ func (o *getMachinesOptions) follow(ctx context.Context, c client.WithWatch) err
 			return false, w.update(&w.machines, machines)
 		})
 	})
-	group.Go(func() error {
-		list := func() client.ObjectList { return &teapotv1.HostMachineList{} }
-		err := follow(each, c, list, []client.ListOption{in}, func(hosts found) (bool, error) {
-			return false, w.update(&w.hosts, hosts)
+	// Which hosts they are is not everybody's to know, nor the Clusters: without them the rest is shown.
+	alsoFollow := func(newList func() client.ObjectList, into *found) {
+		group.Go(func() error {
+			err := follow(each, c, newList, []client.ListOption{in}, func(objects found) (bool, error) {
+				return false, w.update(into, objects)
+			})
+			if each.Err() != nil {
+				return err
+			}
+			return w.update(into, found{})
 		})
-		if each.Err() != nil {
-			return err
-		}
-		// Which hosts they are is not everybody's to know: without them the rest is shown.
-		return w.update(&w.hosts, found{})
-	})
+	}
+	alsoFollow(func() client.ObjectList { return &teapotv1.HostMachineList{} }, &w.hosts)
+	alsoFollow(func() client.ObjectList { return &clusterv1.ClusterList{} }, &w.clusters)
 	if err := group.Wait(); ctx.Err() == nil {
 		return err
 	}
@@ -75,7 +78,7 @@ func (w *machineWatch) update(into *found, now found) error {
 	defer w.mu.Unlock()
 	*into = maps.Clone(now)
 	switch {
-	case w.machines == nil || w.hosts == nil:
+	case w.machines == nil || w.hosts == nil || w.clusters == nil:
 		return nil
 	case w.printer != nil:
 		return w.print()
@@ -117,7 +120,8 @@ func (w *machineWatch) tabulate() error {
 			continue
 		}
 		of, _ := w.hosts[hostMachineOf(machine)].(*teapotv1.HostMachine)
-		row := newMachineRow(machine, of, w.clock.Now())
+		cluster, _ := w.clusters[clusterOf(machine)].(*clusterv1.Cluster)
+		row := newMachineRow(machine, of, cluster, w.clock.Now())
 		ageless := row
 		ageless.age = ""
 		if w.rows[key] != ageless {

@@ -30,6 +30,7 @@ type kubeconfigOptions struct {
 	merge, output         string
 	contextName           string
 	setCurrent, force     bool
+	direct                bool
 	server, tlsServerName string
 
 	key types.NamespacedName
@@ -44,6 +45,11 @@ func newKubeconfigCommand(e *environment) *cobra.Command {
 			Print the kubeconfig of a control plane's users, write it to a file, or merge it
 			into one as a context of its own. It holds a credential: files are written with
 			mode 0600, and a context that belongs to another cluster is not replaced.
+
+			Where there is a gateway, users come through it, by the name that the kubeconfig has as
+			tls-server-name: that is use, and wakes a control plane that sleeps if it may be woken
+			so. With --direct they come by the address that machines use: such requests count for
+			no use and wake nothing, and while the control plane sleeps nothing answers there.
 
 			--server and --tls-server-name change the kubeconfig that is printed; which
 			management cluster is asked is said by --kubeconfig and --context alone.`),
@@ -60,6 +66,9 @@ func newKubeconfigCommand(e *environment) *cobra.Command {
 			# Into another file, as context "prod"
 			{teapot} kubeconfig acme --merge=team.kubeconfig --context-name prod
 
+			# By the machines' address, for a monitor that is not to keep it awake
+			{teapot} kubeconfig acme --direct --output monitor.kubeconfig
+
 			# Through a tunnel of yours; the certificate is checked against the API's real name
 			{teapot} kubeconfig acme --server https://127.0.0.1:16443`),
 		RunE:              e.run(o),
@@ -72,6 +81,7 @@ func newKubeconfigCommand(e *environment) *cobra.Command {
 	flags.StringVar(&o.contextName, "context-name", "", "`NAME` of the context (default: the name of the control plane)")
 	flags.BoolVar(&o.setCurrent, "set-current", false, "With --merge: make it the current context")
 	flags.BoolVar(&o.force, "force", false, "Replace a context or file that belongs to another cluster")
+	flags.BoolVar(&o.direct, "direct", false, "By the machines' address (status.endpoint.url) and not through the gateway: does not count as use, and wakes nothing")
 	// These two take the place of kubectl's flags of the same names in this command.
 	flags.StringVar(&o.server, "server", "", "`URL` to put in place of the API's own address, https://HOST:PORT")
 	flags.StringVar(&o.tlsServerName, "tls-server-name", "", "`NAME` to check the API's certificate against (default with --server: the host that it replaces)")
@@ -103,6 +113,8 @@ func (o *kubeconfigOptions) Validate() error {
 		return errors.New("--merge and --output exclude each other: --merge keeps what is in the file, --output replaces it")
 	case o.setCurrent && o.merge == "":
 		return errors.New("--set-current is for --merge: without it the context is the only one, and current")
+	case o.direct && o.server != "":
+		return errors.New("--direct and --server exclude each other: both say by which address the API is reached")
 	case o.force && o.merge == "" && o.output == "":
 		return errors.New("--force is for --merge and --output")
 	case slices.Contains([]string{"yaml", "json", "name"}, o.output):
@@ -126,6 +138,11 @@ func (o *kubeconfigOptions) Run(ctx context.Context) error {
 	config, err := o.userKubeconfig(ctx, c, o.key)
 	if err != nil {
 		return err
+	}
+	if o.direct {
+		if err := o.lead(ctx, c, config); err != nil {
+			return err
+		}
 	}
 	config, err = singleContext(config, o.contextName, o.server, o.tlsServerName)
 	if err != nil {
@@ -158,6 +175,24 @@ func (o *kubeconfigOptions) Run(ctx context.Context) error {
 		}
 		_, err = o.Out.Write(text)
 		return err
+	}
+	return nil
+}
+
+// lead has a kubeconfig lead to the address that machines use, whose host is in the API's certificate.
+func (o *kubeconfigOptions) lead(ctx context.Context, c client.Client, config *clientcmdapi.Config) error {
+	var tcp teapotv1.TenantControlPlane
+	if err := c.Get(ctx, o.key, &tcp); err != nil {
+		return err
+	}
+	if tcp.Status.Endpoint == nil {
+		return fmt.Errorf("%s %q in namespace %q has no address yet (status.endpoint):\n%s", controlPlaneWord, o.key.Name, o.key.Namespace, o.because(controlPlanes, stateOf(&tcp), readyGoal()))
+	}
+	for _, cluster := range config.Clusters {
+		cluster.Server, cluster.TLSServerName = tcp.Status.Endpoint.URL, ""
+	}
+	if isSleeping(&tcp) {
+		o.notef("%s %s", o.key.Name, stateOf(&tcp).sleepText(o.program))
 	}
 	return nil
 }
@@ -211,7 +246,7 @@ func (e *environment) noKubeconfig(ctx context.Context, c client.Client, key typ
 		return err
 	}
 	return fmt.Errorf("%s %q in namespace %q has no kubeconfig yet (Secret %q):\n%s\nWait for it with: %s wait %s -n %s",
-		controlPlaneWord, key.Name, key.Namespace, secret, because(controlPlanes, stateOf(&tcp)), e.program, key.Name, key.Namespace)
+		controlPlaneWord, key.Name, key.Namespace, secret, e.because(controlPlanes, stateOf(&tcp), readyGoal()), e.program, key.Name, key.Namespace)
 }
 
 // singleContext returns a kubeconfig with the current context of config alone, under

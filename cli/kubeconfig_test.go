@@ -4,12 +4,16 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
 )
 
 func wantMode(t *testing.T, file string) {
@@ -62,6 +66,89 @@ func TestKubeconfigPrint(t *testing.T) {
 				t.Errorf("server %q, tls-server-name %q; want %q, %q", cluster.Server, cluster.TLSServerName, test.wantServer, test.wantTLSServerName)
 			}
 		})
+	}
+}
+
+// throughGateway is the Secret with a kubeconfig that leads through the gateway: to an address, with the
+// name to ask for, or to a name that resolves.
+func throughGateway(server, name string) *corev1.Secret {
+	secret := userKubeconfig(server)
+	config, err := clientcmd.Load(secret.Data["value"])
+	if err != nil {
+		panic(err)
+	}
+	config.Clusters["kubernetes"].TLSServerName = name
+	if secret.Data["value"], err = clientcmd.Write(*config); err != nil {
+		panic(err)
+	}
+	return secret
+}
+
+func TestKubeconfigThroughGateway(t *testing.T) {
+	const gateway, name = "https://192.0.2.9:30999", "acme.tenants.teapot.internal"
+	awake, asleep := hibernating(teapotv1.HibernationAwake, ""), hibernating(teapotv1.HibernationAsleep, "")
+	for _, test := range []struct {
+		description          string
+		tcp                  *teapotv1.TenantControlPlane
+		secret               *corev1.Secret
+		args                 string
+		wantServer, wantName string
+		code                 int
+		stderr               string
+	}{
+		{description: "as it is", tcp: awake, secret: throughGateway(gateway, name), wantServer: gateway, wantName: name},
+		{description: "a tunnel to the gateway asks for the same name", tcp: awake, secret: throughGateway(gateway, name), args: "--server https://127.0.0.1:1", wantServer: "https://127.0.0.1:1", wantName: name},
+		{description: "so does one where the name resolves", tcp: awake, secret: throughGateway("https://"+name+":443", ""), args: "--server https://127.0.0.1:1", wantServer: "https://127.0.0.1:1", wantName: name},
+		{description: "past the gateway", tcp: awake, secret: throughGateway(gateway, name), args: "--direct", wantServer: "https://192.0.2.1:30443"},
+		{description: "past it, where the name resolves", tcp: awake, secret: throughGateway("https://"+name, ""), args: "--direct", wantServer: "https://192.0.2.1:30443"},
+		{description: "past it, by another name", tcp: awake, secret: throughGateway(gateway, name), args: "--direct --tls-server-name kubernetes", wantServer: "https://192.0.2.1:30443", wantName: "kubernetes"},
+		{description: "past it, while nothing answers there", tcp: asleep, secret: throughGateway(gateway, name), args: "--direct", wantServer: "https://192.0.2.1:30443", stderr: "acme sleeps since 2025-11-21T12:00:00Z; wake it with: teapot resume acme -n tenants --wait"},
+		{description: "where there is no gateway", tcp: awake, secret: userKubeconfig("https://192.0.2.1:30443"), args: "--direct", wantServer: "https://192.0.2.1:30443"},
+		{description: "without an address", tcp: controlPlane("acme", condition(teapotv1.EndpointReadyCondition, "False", "NoNodeAddress", "no node")), secret: throughGateway(gateway, name), args: "--direct", code: exitFailed, stderr: "has no address yet (status.endpoint):\n  EndpointReady is False (NoNodeAddress): no node"},
+		{description: "both", tcp: awake, secret: throughGateway(gateway, name), args: "--direct --server https://127.0.0.1:1", code: exitUsage, stderr: "--direct and --server exclude each other"},
+	} {
+		t.Run(test.description, func(t *testing.T) {
+			code, stdout, stderr := run(t, newFakeAPI(t, test.tcp, test.secret), append([]string{"kubeconfig", "acme"}, strings.Fields(test.args)...)...)
+			wantCode(t, test.code, code, stderr)
+			wantText(t, stderr, test.stderr)
+			if test.code != exitDone {
+				return
+			}
+			config, err := clientcmd.Load([]byte(stdout))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if cluster := config.Clusters["acme"]; cluster.Server != test.wantServer || cluster.TLSServerName != test.wantName || len(cluster.CertificateAuthorityData) == 0 {
+				t.Errorf("server %q, tls-server-name %q; want %q, %q", cluster.Server, cluster.TLSServerName, test.wantServer, test.wantName)
+			}
+		})
+	}
+}
+
+// A context that was merged before there was a gateway is the same cluster's, and is led through it.
+func TestKubeconfigMergeThroughGateway(t *testing.T) {
+	const name = "acme.tenants.teapot.internal"
+	api := newFakeAPI(t, hibernating(teapotv1.HibernationAwake, ""), userKubeconfig("https://192.0.2.1:30443"))
+	file := filepath.Join(t.TempDir(), "config")
+	for _, step := range []struct {
+		secret           *corev1.Secret
+		args             []string
+		wantServer, want string
+	}{
+		{userKubeconfig("https://192.0.2.1:30443"), nil, "https://192.0.2.1:30443", ""},
+		{throughGateway("https://192.0.2.9:30999", name), nil, "https://192.0.2.9:30999", name},
+		{throughGateway("https://192.0.2.9:30999", name), []string{"--direct"}, "https://192.0.2.1:30443", ""},
+	} {
+		api.put(step.secret)
+		code, _, stderr := run(t, api, append([]string{"kubeconfig", "acme", "--merge=" + file}, step.args...)...)
+		wantCode(t, exitDone, code, stderr)
+		config, err := readKubeconfig(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if cluster := config.Clusters["acme"]; cluster.Server != step.wantServer || cluster.TLSServerName != step.want || len(config.Clusters) != 1 {
+			t.Errorf("server %q, tls-server-name %q; want %q, %q", cluster.Server, cluster.TLSServerName, step.wantServer, step.want)
+		}
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
+	"github.com/teapot-cloud/teapot/workers/clusterapi"
 )
 
 // machineRow is what is shown of a machine.
@@ -24,13 +25,16 @@ type machineRow struct {
 	because string
 }
 
-// newMachineRow shows a machine; of is nil if its HostMachine is not known.
-func newMachineRow(machine *clusterv1.Machine, of *teapotv1.HostMachine, now time.Time) machineRow {
+// newMachineRow shows a machine; of is nil if its HostMachine is not known, and so is cluster.
+func newMachineRow(machine *clusterv1.Machine, of *teapotv1.HostMachine, cluster *clusterv1.Cluster, now time.Time) machineRow {
 	row := machineRow{
 		namespace: machine.Namespace, name: machine.Name, pool: machine.Labels[teapotv1.PoolLabel],
 		node: machine.Status.NodeRef.Name, phase: machine.Status.Phase, version: machine.Spec.Version,
 		age:     duration.HumanDuration(now.Sub(machine.CreationTimestamp.Time)),
 		cluster: machine.Spec.ClusterName, failureDomain: machine.Status.FailureDomain, because: whyNotReady(machine),
+	}
+	if mode, asleep := clusterapi.Hibernating(cluster); asleep && machine.DeletionTimestamp == nil {
+		row.because = whileAsleep(machine, mode)
 	}
 	if of != nil {
 		row.failureDomain = cmp.Or(row.failureDomain, of.Status.FailureDomain)
@@ -71,14 +75,18 @@ func (t machineTable) columns(namespace string, always, wide []string, last stri
 }
 
 // rows shows machines, with the hosts that their HostMachines name.
-func (t machineTable) rows(machines []clusterv1.Machine, hostMachines []teapotv1.HostMachine, now time.Time) [][]string {
+func (t machineTable) rows(machines []clusterv1.Machine, hostMachines []teapotv1.HostMachine, owners []clusterv1.Cluster, now time.Time) [][]string {
+	clusters := map[types.NamespacedName]*clusterv1.Cluster{}
+	for i := range owners {
+		clusters[client.ObjectKeyFromObject(&owners[i])] = &owners[i]
+	}
 	hosts := map[types.NamespacedName]*teapotv1.HostMachine{}
 	for i := range hostMachines {
 		hosts[client.ObjectKeyFromObject(&hostMachines[i])] = &hostMachines[i]
 	}
 	rows := [][]string{t.header()}
 	for i := range machines {
-		rows = append(rows, t.cells(newMachineRow(&machines[i], hosts[hostMachineOf(&machines[i])], now)))
+		rows = append(rows, t.cells(newMachineRow(&machines[i], hosts[hostMachineOf(&machines[i])], clusters[clusterOf(&machines[i])], now)))
 	}
 	return rows
 }
@@ -86,6 +94,29 @@ func (t machineTable) rows(machines []clusterv1.Machine, hostMachines []teapotv1
 // hostMachineOf names the HostMachine of a Machine.
 func hostMachineOf(machine *clusterv1.Machine) types.NamespacedName {
 	return types.NamespacedName{Namespace: machine.Namespace, Name: machine.Spec.InfrastructureRef.Name}
+}
+
+// clusterOf names the Cluster of a Machine.
+func clusterOf(machine *clusterv1.Machine) types.NamespacedName {
+	return types.NamespacedName{Namespace: machine.Namespace, Name: machine.Spec.ClusterName}
+}
+
+// whileAsleep says what becomes of a machine whose control plane sleeps. Its Cluster is paused then, and
+// what Cluster API said of it is of before.
+func whileAsleep(machine *clusterv1.Machine, mode teapotv1.HibernatedWorkers) string {
+	const asleep = "its control plane sleeps: "
+	switch {
+	case mode == clusterapi.Waking:
+		return "its control plane is back, and it boots"
+	case mode == teapotv1.HibernatedWorkersRelease:
+		return asleep + "it is given back"
+	case !machine.Status.NodeRef.IsDefined():
+		return asleep + "no host is held for a machine that has not joined"
+	case mode == teapotv1.HibernatedWorkersPowerOff:
+		return asleep + "it is switched off"
+	default:
+		return asleep + "it runs on"
+	}
 }
 
 // whyNotReady is the message of a machine's Ready condition; empty if it is Ready.

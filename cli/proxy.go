@@ -49,7 +49,8 @@ func newProxyCommand(e *environment) *cobra.Command {
 			Make a control plane's API reachable on 127.0.0.1, through the management
 			cluster's port-forward. It works wherever the management cluster can be reached,
 			whatever the control plane's own endpoint is, and goes on when its pods are
-			replaced.
+			replaced. It does not count as use, and wakes nothing: a control plane that sleeps has
+			no pods to go to, and the error says how it is woken.
 
 			With a command after --, runs it with a KUBECONFIG for that API, and ends with its
 			exit code. Otherwise it runs until it is interrupted.
@@ -125,6 +126,9 @@ func (o *proxyOptions) Run(ctx context.Context) error {
 	if err := c.Get(ctx, o.key, &tcp); err != nil {
 		return err
 	}
+	if isSleeping(&tcp) {
+		return o.asleep(&tcp)
+	}
 	var config *clientcmdapi.Config
 	if o.kubeconfigOut != "" || len(o.command) > 0 {
 		if config, err = o.userKubeconfig(ctx, c, o.key); err != nil {
@@ -183,7 +187,7 @@ func (o *proxyOptions) connect(ctx context.Context, c client.WithWatch) (*forwar
 		}
 	}
 	pods := newPodSet()
-	f := newForwarder(pods, controlplane.PortAPIServer, dial, note)
+	f := newForwarder(pods, controlplane.PortAPIServer, dial, note, func(ctx context.Context) string { return o.fellAsleep(ctx, c) })
 	opts := []client.ListOption{
 		client.InNamespace(namespace),
 		client.MatchingLabels(controlplane.ComponentLabels(o.key, controlplane.ControlPlaneName)),
@@ -237,7 +241,28 @@ func (o *proxyOptions) explainConnect(ctx context.Context, c client.Client, err 
 		return getErr
 	}
 	return fmt.Errorf("timed out after %s waiting for a control-plane pod of %s %q in namespace %q to be ready; the control plane says:\n%s",
-		o.timeout, controlPlaneWord, o.key.Name, controlplane.Namespace(o.key), because(controlPlanes, stateOf(&tcp)))
+		o.timeout, controlPlaneWord, o.key.Name, controlplane.Namespace(o.key), o.because(controlPlanes, stateOf(&tcp), readyGoal()))
+}
+
+// fellAsleep says, after another sentence, that the control plane sleeps; empty if it does not, or nobody knows.
+func (o *proxyOptions) fellAsleep(ctx context.Context, c client.Client) string {
+	ctx, cancel := context.WithTimeout(ctx, requestDeadline)
+	defer cancel()
+	var tcp teapotv1.TenantControlPlane
+	if err := c.Get(ctx, o.key, &tcp); err != nil || !isSleeping(&tcp) {
+		return ""
+	}
+	return "; " + o.asleep(&tcp).Error()
+}
+
+// asleep says that there is nothing to forward to.
+func (o *proxyOptions) asleep(tcp *teapotv1.TenantControlPlane) error {
+	text := fmt.Sprintf("%s %q in namespace %q %s, and a port-forward wakes nothing.\nWake it with: %s", controlPlaneWord, o.key.Name, o.key.Namespace,
+		asleepSince(tcp.Status.Hibernation), wakeCommand(o.program, o.key.Namespace, o.key.Name))
+	if noRequestWakes(tcp) == "" {
+		text += fmt.Sprintf("\nOr come through the gateway, which wakes it: %s kubeconfig %s -n %s", o.program, o.key.Name, o.key.Namespace)
+	}
+	return errors.New(text)
 }
 
 // announce tells what can be done with the port.

@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/tools/clientcmd"
 
+	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
 	"github.com/teapot-cloud/teapot/controlplane"
 )
 
@@ -137,6 +138,42 @@ func TestProxyRunsCommand(t *testing.T) {
 	code, _, stderr = run(t, api, "proxy", "acme", "--", "no-such-command")
 	wantCode(t, exitFailed, code, stderr)
 	wantText(t, stderr, "error: run no-such-command: ")
+}
+
+// A port-forward wakes nothing: who asks for one is told how to, at once.
+func TestProxyOfWhatSleeps(t *testing.T) {
+	for _, phase := range []teapotv1.HibernationPhase{teapotv1.HibernationAsleep, teapotv1.HibernationHibernating} {
+		api := newFakeAPI(t, hibernating(phase, ""), throughGateway("https://192.0.2.9:30999", "acme.tenants.teapot.internal"))
+		code, stdout, stderr := run(t, api, "proxy", "acme", "--", "true")
+		wantCode(t, exitFailed, code, stderr)
+		wantText(t, stderr, `tenantcontrolplane "acme" in namespace "tenants" `+asleepSince(&teapotv1.HibernationStatus{Phase: phase}), "and a port-forward wakes nothing.\nWake it with: teapot resume acme -n tenants --wait\n",
+			"Or come through the gateway, which wakes it: teapot kubeconfig acme -n tenants")
+		if stdout != "" {
+			t.Errorf("standard output: %s", stdout)
+		}
+	}
+	// What was asked to wake has pods in a moment, and what the kubeconfig says of a gateway is no matter.
+	api := newFakeAPI(t, hibernating(teapotv1.HibernationAsleep, "", generation(2, 1)), throughGateway("https://192.0.2.9:30999", "acme.tenants.teapot.internal"))
+	startPod(t, api, "pod")
+	code, stdout, stderr := run(t, api, "proxy", "acme", "--", "sh", "-c", `cat "$KUBECONFIG"`)
+	wantCode(t, exitDone, code, stderr)
+	wantText(t, stdout, "server: https://127.0.0.1:", "tls-server-name: kubernetes.default.svc\n")
+}
+
+// A proxy whose control plane falls asleep says so of the connections that it closes.
+func TestProxyFallsAsleep(t *testing.T) {
+	api := newFakeAPI(t, hibernating(teapotv1.HibernationAwake, ""), userKubeconfig("https://192.0.2.1:30443"))
+	startPod(t, api, "pod")
+	i := start(t, api, "", "proxy", "acme")
+	url := proxyURL(t, i)
+	api.put(hibernating(teapotv1.HibernationAsleep, ""))
+	api.remove("pods", controlplane.Namespace(acme), "pod")
+	if body, err := fetch(tenantClient(), url); err == nil {
+		t.Errorf("answered %q", body)
+	}
+	eventually(t, "it says why", func() bool {
+		return strings.Contains(i.stderr.String(), "sleeps since 2025-11-21T12:00:00Z, and a port-forward wakes nothing")
+	})
 }
 
 func TestProxyWaitsForAPod(t *testing.T) {

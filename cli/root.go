@@ -97,7 +97,7 @@ func newRoot(e *environment, use string) *cobra.Command {
 			root.AddCommand(command)
 		}
 	}
-	add(lifecycle, newCreateCommand(e), newGetCommand(e), newDescribeCommand(e), newScaleCommand(e), newWaitCommand(e), newDeleteCommand(e), newDiagnoseCommand(e))
+	add(lifecycle, newCreateCommand(e), newGetCommand(e), newDescribeCommand(e), newScaleCommand(e), newHibernateCommand(e), newResumeCommand(e), newWaitCommand(e), newDeleteCommand(e), newDiagnoseCommand(e))
 	add(access, newKubeconfigCommand(e), newProxyCommand(e))
 	add(other, newVersionCommand(e), newCompletionCommand(e), newOptionsCommand())
 	root.SetHelpCommandGroupID(other)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -34,15 +35,21 @@ func newWaitCommand(e *environment) *cobra.Command {
 		Use:   "wait NAME... [options]",
 		Short: "Wait until control planes or pools are ready, or gone",
 		Long: e.long(`
-			Wait until control planes are ready, are deleted, or have a condition. Each change
-			on the way is a line on standard error. The exit code is 1 if time runs out, and
-			the message says what was missing.`),
+			Wait until control planes are ready, asleep or awake, are deleted, or have a condition.
+			Each change on the way is a line on standard error. The exit code is 1 if time runs
+			out, and the message says what was missing.
+
+			Waiting wakes nothing: of a control plane that sleeps, the first line says so, and how
+			it is woken.`),
 		Example: e.examples(`
 			# Until the API answers
 			{teapot} wait acme
 
 			# Until etcd has quorum, for at most a minute
 			{teapot} wait acme --for=condition=DatastoreReady --timeout=1m
+
+			# Until nothing of it runs, since it hibernates
+			{teapot} wait acme --for=asleep
 
 			# Until two are gone
 			{teapot} wait acme globex --for=deleted`),
@@ -81,9 +88,9 @@ func newWaitPoolCommand(e *environment) *cobra.Command {
 // addFlags adds the flags. timeout is how long it waits unless told otherwise; conditions are
 // offered for completion.
 func (o *waitOptions) addFlags(cmd *cobra.Command, timeout time.Duration, conditions ...string) {
-	cmd.Flags().StringVar(&o.awaited, "for", "ready", "What to wait for: ready, deleted, condition=TYPE or condition=TYPE=STATUS")
+	cmd.Flags().StringVar(&o.awaited, "for", "ready", "What to wait for: "+strings.Join(o.goals(), ", ")+", condition=TYPE or condition=TYPE=STATUS")
 	cmd.Flags().DurationVar(&o.timeout, "timeout", timeout, "How long to wait")
-	offered := []string{"ready", "deleted"}
+	offered := o.goals()
 	for _, condition := range conditions {
 		offered = append(offered, "condition="+condition)
 	}
@@ -95,26 +102,32 @@ func (o *waitOptions) Complete(cmd *cobra.Command, args []string) error {
 	if o.names, err = o.subject.someNames(cmd, args); err != nil {
 		return err
 	}
-	if o.goal, err = parseGoal(o.awaited); err != nil {
+	if o.goal, err = o.parseGoal(o.awaited); err != nil {
 		return usageError{err}
 	}
 	o.namespaceName, _, err = o.namespace()
 	return err
 }
 
+// goals are the values of --for that are one word.
+func (o *waitOptions) goals() []string {
+	if o.subject.kind == controlPlaneKind {
+		return []string{"ready", "asleep", "awake", "deleted"}
+	}
+	return []string{"ready", "deleted"}
+}
+
 // parseGoal reads --for.
-func parseGoal(text string) (goal, error) {
+func (o *waitOptions) parseGoal(text string) (goal, error) {
 	kind, rest, _ := strings.Cut(text, "=")
-	switch strings.ToLower(kind) {
-	case "ready":
-		if rest == "" {
-			return readyGoal(), nil
-		}
-	case "deleted", "delete":
-		if rest == "" {
-			return deletedGoal(""), nil
-		}
-	case "condition":
+	switch kind = strings.ToLower(kind); {
+	case kind == "delete" && rest == "":
+		return deletedGoal(""), nil
+	case slices.Contains(o.goals(), kind) && rest == "":
+		return map[string]func() goal{
+			"ready": readyGoal, "asleep": asleepGoal, "awake": awakeGoal, "deleted": func() goal { return deletedGoal("") },
+		}[kind](), nil
+	case kind == "condition":
 		conditionType, value, given := strings.Cut(rest, "=")
 		if !given {
 			value = string(metav1.ConditionTrue)
@@ -125,7 +138,7 @@ func parseGoal(text string) (goal, error) {
 			}
 		}
 	}
-	return goal{}, fmt.Errorf("--for %q: must be ready, deleted, condition=TYPE or condition=TYPE=True|False|Unknown", text)
+	return goal{}, fmt.Errorf("--for %q: must be %s, condition=TYPE or condition=TYPE=True|False|Unknown", text, strings.Join(o.goals(), ", "))
 }
 
 func (o *waitOptions) Validate() error { return validTimeout(o.timeout) }

@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 
 	appsv1 "k8s.io/api/apps/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 
@@ -66,6 +67,7 @@ func CacheOptions() cache.Options {
 			&policyv1.PodDisruptionBudget{}: ours,
 			&appsv1.StatefulSet{}:           ours,
 			&appsv1.Deployment{}:            ours,
+			&coordinationv1.Lease{}:         ours,
 		},
 	}
 }

@@ -168,7 +168,7 @@ func networkPolicies(in Input) []*networkingv1.NetworkPolicy {
 	etcdIngress := []networkingv1.NetworkPolicyIngressRule{
 		{From: from(ControlPlaneName), Ports: []networkingv1.NetworkPolicyPort{port(tcp, PortEtcdClient)}},
 	}
-	if DesiredScale(in.Spec).EtcdMembers > 1 {
+	if Size(in.Spec).EtcdMembers > 1 {
 		peers := []networkingv1.NetworkPolicyPort{port(tcp, PortEtcdPeer)}
 		etcdIngress = append(etcdIngress, networkingv1.NetworkPolicyIngressRule{From: from(EtcdName), Ports: peers})
 		etcdEgress = append(etcdEgress,

@@ -127,13 +127,14 @@ func PlanCredentials(in Input, authorities pki.Authorities, observed SecretData,
 }
 
 func certificateNames(in Input) pki.Names {
-	members := make([]string, DesiredScale(in.Spec).EtcdMembers)
+	members := make([]string, Size(in.Spec).EtcdMembers)
 	for ordinal := range members {
 		members[ordinal] = EtcdName + "-" + strconv.Itoa(ordinal)
 	}
 	return pki.Names{
 		Host:             in.Endpoint.Host,
 		Address:          in.Endpoint.Address,
+		Gateway:          in.Gateway.ServerName,
 		SubjectAltNames:  in.Spec.Endpoint.SubjectAltNames,
 		ServiceCIDR:      in.Spec.Network.ServiceCIDR,
 		DNSDomain:        in.Spec.Network.DNSDomain,

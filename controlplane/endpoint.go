@@ -149,6 +149,14 @@ func nodePortAddress(in Input, service *corev1.Service, nodes []corev1.Node) (st
 	if isIP(in.Known.Address) {
 		return in.Known.Address, nil
 	}
+	if address := NodeAddress(in, nodes); address != "" {
+		return address, nil
+	}
+	return "", &NotResolved{teapotv1.ReasonNoNodeAddress, "no node of the management cluster has an InternalIP address; set spec.endpoint.host, or start the manager with --node-port-address"}
+}
+
+// NodeAddress is the internal address of a node by which node ports are reached, empty if there is none.
+func NodeAddress(in Input, nodes []corev1.Node) string {
 	// The oldest node is the one most likely to stay; the name decides between equals,
 	// so that the choice does not depend on the order of a list.
 	nodes = slices.Clone(nodes)
@@ -166,8 +174,5 @@ func nodePortAddress(in Input, service *corev1.Service, nodes []corev1.Node) (st
 			}
 		}
 	}
-	if address := firstOfFamily(in.ipv6(), addresses); address != "" {
-		return address, nil
-	}
-	return "", &NotResolved{teapotv1.ReasonNoNodeAddress, "no node of the management cluster has an InternalIP address; set spec.endpoint.host, or start the manager with --node-port-address"}
+	return firstOfFamily(in.ipv6(), addresses)
 }

@@ -21,7 +21,7 @@ func EtcdQuorum(members int32) int32 { return members/2 + 1 }
 // etcdPeerHosts are the names of the members. The short form is completed by the search
 // path of the pods, so that the management cluster's DNS domain need not be known.
 func etcdPeerHosts(in Input) []string {
-	hosts := make([]string, DesiredScale(in.Spec).EtcdMembers)
+	hosts := make([]string, Size(in.Spec).EtcdMembers)
 	for ordinal := range hosts {
 		hosts[ordinal] = fmt.Sprintf("%s-%d.%s.%s.svc", EtcdName, ordinal, EtcdPeerName, in.Namespace())
 	}
@@ -47,7 +47,7 @@ func StatefulSet(in Input) (*appsv1.StatefulSet, error) {
 		TypeMeta:   metav1.TypeMeta{APIVersion: "apps/v1", Kind: "StatefulSet"},
 		ObjectMeta: in.meta(EtcdName),
 		Spec: appsv1.StatefulSetSpec{
-			Replicas:             ptr.To(DesiredScale(in.Spec).EtcdMembers),
+			Replicas:             ptr.To(DesiredScale(in.Spec, in.Rest).EtcdMembers),
 			ServiceName:          EtcdPeerName,
 			PodManagementPolicy:  appsv1.ParallelPodManagement,
 			RevisionHistoryLimit: ptr.To[int32](2),

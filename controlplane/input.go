@@ -26,6 +26,11 @@ type Input struct {
 	// Serving says what of the control plane was ready when it was last observed.
 	Serving Serving
 
+	// Rest is how much of the control plane is stopped, since it sleeps.
+	Rest Rest
+	// Gateway is the way in of users; zero if they come by the machines' way.
+	Gateway Gateway
+
 	// Known is the endpoint that machines may know already, empty if there is none. What of it
 	// nobody asked for is kept, should the Service that holds it be changed or deleted.
 	Known Endpoint
@@ -47,6 +52,8 @@ type Settings struct {
 	// NodePortAddress is the address of NodePort endpoints whose control plane names
 	// no host; empty to take one from the management cluster's nodes.
 	NodePortAddress string
+	// Gateway is the entrance by name that all control planes share.
+	Gateway GatewaySettings
 }
 
 // Namespace is the control plane's own namespace.
@@ -62,26 +69,6 @@ func (in Input) Konnectivity() bool { return Enabled(in.Spec.Addons.Konnectivity
 
 // Enabled says whether an add-on is asked for; the default is yes.
 func Enabled(addon teapotv1.AddonSpec) bool { return addon.Enabled == nil || *addon.Enabled }
-
-// Scale is how many of everything a control plane should run.
-type Scale struct {
-	// Replicas is the number of control-plane pods.
-	Replicas int32
-	// EtcdMembers is the number of etcd pods.
-	EtcdMembers int32
-}
-
-// DesiredScale is the one place where the size of everything is decided.
-func DesiredScale(spec teapotv1.TenantControlPlaneSpec) Scale {
-	scale := Scale{Replicas: 1, EtcdMembers: 1}
-	if spec.Replicas != nil {
-		scale.Replicas = *spec.Replicas
-	}
-	if spec.Datastore.Etcd.Members > 0 {
-		scale.EtcdMembers = spec.Datastore.Etcd.Members
-	}
-	return scale
-}
 
 // resources merges what the spec asks for over the defaults.
 func resources(defaults corev1.ResourceRequirements, spec teapotv1.ComponentSpec) corev1.ResourceRequirements {

@@ -66,7 +66,7 @@ func Deployment(in Input) (*appsv1.Deployment, error) {
 		TypeMeta:   metav1.TypeMeta{APIVersion: "apps/v1", Kind: "Deployment"},
 		ObjectMeta: in.meta(ControlPlaneName),
 		Spec: appsv1.DeploymentSpec{
-			Replicas:             ptr.To(DesiredScale(in.Spec).Replicas),
+			Replicas:             ptr.To(DesiredScale(in.Spec, in.Rest).Replicas),
 			Selector:             &metav1.LabelSelector{MatchLabels: labels},
 			RevisionHistoryLimit: ptr.To[int32](2),
 			// Surge first: the old replica serves until the new one answers.
@@ -236,7 +236,7 @@ func konnectivityContainer(in Input, image string) corev1.Container {
 			Kubeconfig: credential(konnectivityServerConf),
 			AgentPort:  PortKonnectivityAgent,
 			HealthPort: PortKonnectivityHealth,
-			Replicas:   DesiredScale(in.Spec).Replicas,
+			Replicas:   Size(in.Spec).Replicas,
 		}.Args(), in.Spec.Components.KonnectivityServer),
 		resources(requests("5m", "32Mi"), in.Spec.Components.KonnectivityServer))
 	c.RestartPolicy = ptr.To(corev1.ContainerRestartPolicyAlways)
@@ -307,10 +307,10 @@ func Workloads(in Input) ([]client.Object, error) {
 	}
 	// etcd first: its volume takes the longest.
 	objects = append(objects, statefulSet, deployment)
-	scale := DesiredScale(in.Spec)
+	size := Size(in.Spec)
 	for _, budget := range []client.Object{
-		DisruptionBudget(in, ControlPlaneName, scale.Replicas),
-		DisruptionBudget(in, EtcdName, scale.EtcdMembers),
+		DisruptionBudget(in, ControlPlaneName, size.Replicas),
+		DisruptionBudget(in, EtcdName, size.EtcdMembers),
 	} {
 		if budget != nil {
 			objects = append(objects, budget)

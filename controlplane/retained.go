@@ -19,7 +19,7 @@ type retainedSpec struct {
 // EncodeRetained notes what of the spec the data depends on, for whoever adopts it.
 func EncodeRetained(in Input) (string, error) {
 	encoded, err := json.Marshal(retainedSpec{
-		Version: in.Spec.Version, Network: in.Spec.Network, Members: DesiredScale(in.Spec).EtcdMembers,
+		Version: in.Spec.Version, Network: in.Spec.Network, Members: Size(in.Spec).EtcdMembers,
 	})
 	if err != nil {
 		return "", fmt.Errorf("encoding the spec of control plane %s: %w", in.Owner, err)
@@ -42,7 +42,7 @@ func CanAdopt(in Input, encoded string) error {
 	if err != nil {
 		return fmt.Errorf("annotation %s: version: %w", teapotv1.RetainedSpecAnnotation, err)
 	}
-	switch members := DesiredScale(in.Spec).EtcdMembers; {
+	switch members := Size(in.Spec).EtcdMembers; {
 	case in.Spec.Network != was.Network:
 		return fmt.Errorf("spec.network differs from that of the retained data; make it serviceCIDR %s, podCIDR %s, dnsDomain %s", was.Network.ServiceCIDR, was.Network.PodCIDR, was.Network.DNSDomain)
 	case members != was.Members:

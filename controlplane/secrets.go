@@ -118,6 +118,18 @@ func (in Input) MachinesURL() string {
 	return "https://" + net.JoinHostPort(in.Endpoint.Address, strconv.Itoa(int(in.Endpoint.Port)))
 }
 
+// usersKubeconfig leads through the gateway, if there is one.
+func usersKubeconfig(in Input) ([]byte, error) {
+	server, serverName := in.Endpoint.URL(), ""
+	if in.Gateway.ServerName != "" {
+		server, serverName = in.Gateway.URL(), in.Gateway.ServerName
+		if in.Gateway.Host == serverName {
+			serverName = "" // it is resolved, and verified anyway
+		}
+	}
+	return kubeconfig(in, server, serverName, in.Owner.Name+"-admin", pki.Admin)
+}
+
 func kubeconfig(in Input, server, serverName, user, leaf string) ([]byte, error) {
 	if serverName != "" && serverName == in.Endpoint.Address {
 		serverName = "" // the address is what is verified anyway
@@ -144,7 +156,7 @@ const noKey = "the key of this authority is not given out\n"
 // TenantSecrets render what the tenant's namespace gets: the kubeconfig of users, the one
 // of Cluster API's controllers and the authority's certificate. Never an authority's key.
 func TenantSecrets(in Input) ([]*corev1.Secret, error) {
-	users, err := kubeconfig(in, in.Endpoint.URL(), "", in.Owner.Name+"-admin", pki.Admin)
+	users, err := usersKubeconfig(in)
 	if err != nil {
 		return nil, err
 	}

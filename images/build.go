@@ -25,6 +25,7 @@ type image struct {
 // table lists all images.
 var table = []image{
 	{name: "teapot-manager", pkg: "./cmd/teapot-manager", description: "Teapot's controllers"},
+	{name: "teapot-gateway", pkg: "./cmd/teapot-gateway", description: "Teapot's shared entrance to control planes"},
 }
 
 // user is who runs in the images: distroless' nonroot.

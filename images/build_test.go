@@ -25,9 +25,11 @@ func TestChoose(t *testing.T) {
 	if err != nil || len(all) != len(table) {
 		t.Errorf("%v, %v", all, err)
 	}
-	one, err := choose([]string{"teapot-manager"})
-	if err != nil || len(one) != 1 || one[0].name != "teapot-manager" {
-		t.Errorf("%v, %v", one, err)
+	for _, name := range []string{"teapot-manager", "teapot-gateway"} {
+		one, err := choose([]string{name})
+		if err != nil || len(one) != 1 || one[0].name != name {
+			t.Errorf("%v, %v", one, err)
+		}
 	}
 	if _, err := choose([]string{"teapot"}); !errors.Is(err, errUsage) {
 		t.Errorf("error %v, want a usage error", err)

@@ -21,6 +21,9 @@ type Names struct {
 	Host string
 	// Address is the IP address that machines and pods dial. Empty while it is not known.
 	Address string
+	// Gateway is the name by which users ask the shared gateway for the API server. Empty
+	// if they do not come through it.
+	Gateway string
 	// SubjectAltNames are further DNS names, wildcards among them, and IP addresses of
 	// the API server, asked for by the user.
 	SubjectAltNames []string
@@ -59,7 +62,7 @@ func (n Names) apiServer() ([]string, error) {
 		"kubernetes.default.svc." + n.DNSDomain,
 		virtualIP.String(),
 	}
-	return append(append(names, n.entrance()...), n.SubjectAltNames...), nil
+	return append(append(append(names, n.entrance()...), n.Gateway), n.SubjectAltNames...), nil
 }
 
 // konnectivity returns the names by which agents reach the konnectivity server, which

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The main job from nothing: a management cluster, Teapot in it, a TenantControlPlane whose API
-# answers, and machines that boot and join it. `demo.sh down` removes what it made.
+# answers, machines that boot and join it, and a sleep from which a request wakes it. `demo.sh down`
+# removes what it made.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . test/lib.sh
@@ -28,9 +29,9 @@ existing_cluster() {
 	CONTEXT=$context
 }
 
-# images_to_existing takes Teapot's image to where the existing cluster finds it.
+# images_to_existing takes Teapot's images to where the existing cluster finds them.
 images_to_existing() {
-	say "building Teapot's image (amd64 and arm64)"
+	say "building Teapot's images (amd64 and arm64)"
 	go run ./images --platform linux/amd64,linux/arm64 --tag "$TAG" --output dist >/dev/null
 	if [[ $CONTEXT == kind-* ]] && command -v kind >/dev/null && [ -z "${IMAGE_REPO_SET:-}" ]; then
 		for archive in dist/*.tar; do kind load image-archive "$archive" --name "${CONTEXT#kind-}"; done
@@ -77,6 +78,85 @@ pool_is_current() {
 		"$("$KUBECTL" -n acme get workerpool workers -o 'jsonpath={.metadata.generation} {.spec.replicas}')" ]
 }
 
+# acme prints a field of the demo's control plane, by its path; nothing if there is none.
+acme() { "$KUBECTL" -n acme get tenantcontrolplane $NAME -o "jsonpath={$1}"; }
+
+# awake wakes the control plane if it has slept since an earlier run, as examples/acme.yaml lets it.
+awake() {
+	case $(acme .status.hibernation.phase) in
+	Asleep | Hibernating)
+		say "the control plane sleeps: waking it"
+		bin/teapot resume $NAME --namespace acme --wait
+		;;
+	esac
+}
+
+# as_user runs a command where users of the gateway are. The development cluster's node can be reached in
+# the network namespace of the cluster alone.
+as_user() {
+	if [ "$CLUSTER" = existing ]; then "$@"; else nsenter --net="$(cluster_network)" "$@"; fi
+}
+
+# cluster_network prints where the development cluster's network namespace is.
+cluster_network() { bin/devcluster status | sed -n 's/.* network namespace \([^,]*\),.*/\1/p'; }
+
+# gateway_answers says whether the gateway's address can be reached. A connection that asks for no name
+# wakes nothing.
+gateway_answers() {
+	local address
+	address=$(acme .status.endpoint.gatewayURL)
+	address=${address#https://}
+	[ -n "$address" ] || return 1
+	# shellcheck disable=SC2016 # the inner shell expands these
+	as_user timeout 3 bash -c ': <"/dev/tcp/$1/$2"' - "$(tr -d '[]' <<<"${address%:*}")" "${address##*:}" 2>/dev/null
+}
+
+# hosts_held prints the hosts that the control plane's machines hold.
+hosts_held() {
+	"$KUBECTL" get baremetalhosts -A -o 'jsonpath={range .items[?(@.spec.consumerRef.namespace=="acme")]}{.metadata.name}{"\n"}{end}'
+}
+
+# hibernation puts the control plane to sleep, shows that nothing of it is left running, and has a
+# plain kubectl wake it. An earlier run that showed it has left its mark.
+hibernation() {
+	if [ -n "$(acme '.metadata.annotations.teapot\.dev/hibernation-requested-at')" ]; then
+		say "hibernation was shown before; to see it again: bin/teapot hibernate $NAME -n acme --wait"
+		return
+	fi
+	local own held deadline=$((SECONDS + 300)) began
+	own=$(acme .status.namespace)
+	say "hibernating: machines are given back, then the pods end"
+	bin/teapot hibernate $NAME --namespace acme --wait
+	if [ "$CLUSTER" != existing ]; then
+		say "waiting until the hosts are clean, and free for others"
+		until held=$(hosts_held) && [ -z "$held" ]; do
+			[ $SECONDS -lt $deadline ] || fail "these hosts are held still after 5 minutes: $(xargs <<<"$held"); see: $KUBECTL -n acme describe machineclaims"
+			sleep 1
+		done
+		bin/teapot get hosts --namespace metal
+		echo "hosts held by $NAME: $(wc -w <<<"$held")"
+	fi
+	"$KUBECTL" -n "$own" get pods,persistentvolumeclaims
+	echo "pods of $NAME: $("$KUBECTL" -n "$own" get pods -o name | wc -l)"
+	bin/teapot get tcp --namespace acme
+	if ! gateway_answers; then
+		say "the gateway cannot be reached from here ($(acme .status.endpoint.gatewayURL)), so no request of this computer's wakes it"
+		bin/teapot resume $NAME --namespace acme --wait
+		return
+	fi
+	bin/teapot kubeconfig $NAME --namespace acme --output bin/$NAME.kubeconfig --force
+	say "a plain kubectl get nodes, with the kubeconfig that was exported, wakes it"
+	began=$(date +%s%N)
+	as_user "$KUBECTL" --kubeconfig bin/$NAME.kubeconfig get nodes
+	say "answered after $((($(date +%s%N) - began) / 1000000)) ms"
+	bin/teapot wait $NAME --namespace acme --for=awake
+	bin/teapot get tcp --namespace acme
+	if [ "$CLUSTER" != existing ]; then
+		say "waiting for new machines"
+		machines_join
+	fi
+}
+
 up() {
 	if [ "$CLUSTER" = existing ]; then
 		existing_cluster "install Teapot into"
@@ -96,12 +176,14 @@ up() {
 		pool
 	fi
 	teapot_cli
+	awake
 	bin/teapot wait $NAME --namespace acme --timeout 5m
 	say "asking the tenant's API"
 	mkdir -p "$PWD/bin"
 	bin/teapot proxy $NAME --namespace acme -- "$KUBECTL" get --raw '/readyz?verbose' | tail -1
 	bin/teapot proxy $NAME --namespace acme -- "$KUBECTL" get namespaces
 	if [ "$CLUSTER" = existing ]; then
+		hibernation
 		say "done"
 		cat <<-EOT
 
@@ -123,6 +205,7 @@ up() {
 		bin/teapot get machines --namespace acme
 		say "logs of a pod on a machine, by way of konnectivity"
 		bin/teapot proxy $NAME --namespace acme -- "$KUBECTL" -n kube-system logs daemonset/kube-proxy --tail 1
+		hibernation
 		say "done"
 		cat <<-EOT
 
@@ -132,12 +215,14 @@ up() {
 		  bin/teapot get hosts -A
 		  bin/machineroom list
 		  bin/teapot scale pool workers -n acme --replicas 1    # gives hosts back
+		  bin/teapot hibernate acme -n acme --wait              # gives them all back; this wakes it:
+		  bin/teapot kubeconfig acme -n acme -o bin/acme.kubeconfig --force
+		  nsenter --net=$(cluster_network) $KUBECTL --kubeconfig bin/acme.kubeconfig get nodes
 		EOT
 	fi
 	cat <<-EOT
 	  bin/teapot get tcp -A
 	  bin/teapot proxy acme -n acme -- $KUBECTL get all -A
-	  bin/teapot kubeconfig acme -n acme > acme.kubeconfig
 	  make demo-down
 	EOT
 }

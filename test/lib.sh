@@ -29,8 +29,8 @@ teapot_images() {
 	go run ./images --platform "linux/$(go env GOARCH)" --tag "$TAG" --output dist
 }
 
-# teapot_install installs or upgrades Teapot by Helm, unless the very same chart, image and
-# values are there already. $1 is the digest of the image; further arguments are Helm's.
+# teapot_install installs or upgrades Teapot by Helm, unless the very same chart, images and
+# values are there already. $1 is the digest of the images; further arguments are Helm's.
 teapot_install() {
 	local digest=$1; shift
 	local chart mark
@@ -40,9 +40,12 @@ teapot_install() {
 		"$HELM" upgrade --install teapot charts/teapot --namespace "$NAMESPACE" --create-namespace \
 			--description "$mark" --wait --timeout 3m \
 			--set "image.repository=$IMAGE_REPO/teapot-manager" --set "image.tag=$TAG" \
-			--set-string "podAnnotations.teapot\\.dev/image=$digest" "$@" >/dev/null
+			--set "gateway.image.repository=$IMAGE_REPO/teapot-gateway" --set "gateway.image.tag=$TAG" \
+			--set-string "podAnnotations.teapot\\.dev/image=$digest" \
+			--set-string "gateway.podAnnotations.teapot\\.dev/image=$digest" "$@" >/dev/null
 	fi
-	"$KUBECTL" -n "$NAMESPACE" rollout status deployment/teapot-manager --timeout 2m >/dev/null
+	# The manager, and the gateway unless the values turn it off.
+	"$KUBECTL" -n "$NAMESPACE" rollout status deployment -l app.kubernetes.io/instance=teapot --timeout 2m >/dev/null
 }
 
 # teapot_into_devcluster starts the development cluster and puts the current Teapot in it.
@@ -51,7 +54,7 @@ teapot_into_devcluster() {
 	bin/devcluster machines
 	KUBECONFIG=$(bin/devcluster kubeconfig)
 	export KUBECONFIG
-	say "building Teapot and its image"
+	say "building Teapot and its images"
 	teapot_images >/dev/null
 	bin/devcluster load-image dist/*.tar >/dev/null
 	say "installing Teapot by Helm into namespace $NAMESPACE"

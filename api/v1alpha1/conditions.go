@@ -28,6 +28,9 @@ const (
 	// AddonsReadyCondition: kubeadm's objects and the add-ons asked for are applied
 	// inside the tenant's cluster.
 	AddonsReadyCondition = "AddonsReady"
+	// HibernatedCondition: nothing of the control plane runs, and no machines but those that are to be
+	// kept. It is there once a control plane was asked to sleep.
+	HibernatedCondition = "Hibernated"
 	// HostBoundCondition: a MachineClaim holds a host.
 	HostBoundCondition = "HostBound"
 	// ProvisionedCondition: the host of a MachineClaim runs the image that was asked for.
@@ -53,6 +56,20 @@ const (
 	ReasonReconcileFailed = "ReconcileFailed"
 	// ReasonDeleting: the control plane is being deleted.
 	ReasonDeleting = "Deleting"
+
+	// ReasonAsleep: the control plane sleeps, as it should.
+	ReasonAsleep = "Asleep"
+	// ReasonAwake: the control plane is awake, as it should be.
+	ReasonAwake = "Awake"
+	// ReasonHibernating: the control plane goes to sleep.
+	ReasonHibernating = "Hibernating"
+	// ReasonWaking: the control plane comes back.
+	ReasonWaking = "Waking"
+	// ReasonNoGateway: something needs the shared gateway, and Teapot runs without one.
+	ReasonNoGateway = "NoGateway"
+	// ReasonWorkersLeft: machines could not be given back or switched off in time, and were not waited
+	// for any longer.
+	ReasonWorkersLeft = "WorkersLeft"
 
 	// ReasonNamespaceTaken: the namespace exists and does not belong to this object.
 	ReasonNamespaceTaken = "NamespaceTaken"

@@ -44,6 +44,43 @@ const (
 	// ControlPlaneFinalizer holds a TenantControlPlane until all that it owns is gone.
 	ControlPlaneFinalizer = "teapot.dev/control-plane"
 
+	// HibernationRequestedAtAnnotation is on a TenantControlPlane and says when spec.hibernation.enabled
+	// was last meant (RFC 3339): what schedules and users asked for before does not count any more.
+	HibernationRequestedAtAnnotation = "teapot.dev/hibernation-requested-at"
+
+	// HibernationAnnotation is on a Cluster whose control plane sleeps or goes to sleep, and holds
+	// spec.hibernation.workers: what is to become of the machines. The Cluster may be paused on account
+	// of it; Teapot's own controllers then do what it says.
+	HibernationAnnotation = "teapot.dev/hibernation"
+	// AwakeReplicasAnnotation is on a WorkerPool whose control plane sleeps, and holds how many machines
+	// it had (and has again later, if an autoscaler decides on their number).
+	AwakeReplicasAnnotation = "teapot.dev/awake-replicas"
+
+	// GatewayHostAnnotation is on the Lease by which a control plane is known to the gateway, and holds
+	// the name under which users ask for it. Only GatewayActivityAnnotation and the Lease's holder and
+	// renewal are written by the gateway.
+	GatewayHostAnnotation = "gateway.teapot.dev/host"
+	// GatewayBackendAnnotation holds address:port of the control plane's Service.
+	GatewayBackendAnnotation = "gateway.teapot.dev/backend"
+	// GatewayCAAnnotation holds the certificate (PEM) of the authority that signed the API server's.
+	GatewayCAAnnotation = "gateway.teapot.dev/ca-certificate"
+	// GatewayStateAnnotation is Awake or Asleep: what was decided, and since when it is so
+	// (GatewaySinceAnnotation, RFC 3339 with nanoseconds). It is the record of the decision.
+	GatewayStateAnnotation = "gateway.teapot.dev/state"
+	GatewaySinceAnnotation = "gateway.teapot.dev/since"
+	// GatewayReasonAnnotation is a word for what decided: a reason of HibernationStatus.
+	GatewayReasonAnnotation = "gateway.teapot.dev/reason"
+	// GatewayAsleepSinceAnnotation is when it was last decided that the control plane sleeps, also after
+	// it has come back: a request of before wakes nothing.
+	GatewayAsleepSinceAnnotation = "gateway.teapot.dev/asleep-since"
+	// GatewayWakeAnnotation is "true" if a user's request wakes the control plane.
+	GatewayWakeAnnotation = "gateway.teapot.dev/wake-on-request"
+	// GatewayActivityAnnotation, followed by the name of a gateway's pod, is what that pod knows of the
+	// control plane's users.
+	GatewayActivityAnnotation = "activity.gateway.teapot.dev/"
+	// GatewayLabel is on the Leases that the gateway watches.
+	GatewayLabel = "gateway.teapot.dev/route"
+
 	// HostAnnotation is on a MachineClaim and names, as namespace/name, the BareMetalHost that it
 	// takes or holds. It is written before the host is touched, so that no restart and no stale
 	// cache gives one claim two hosts.

@@ -47,6 +47,10 @@ type TenantControlPlaneStatus struct {
 	// +optional
 	Endpoint *EndpointStatus `json:"endpoint,omitempty"`
 
+	// hibernation is whether the control plane sleeps.
+	// +optional
+	Hibernation *HibernationStatus `json:"hibernation,omitempty"`
+
 	// replicas is the number of control-plane pods.
 	// +optional
 	Replicas int32 `json:"replicas,omitempty"`
@@ -94,6 +98,12 @@ type EndpointStatus struct {
 	Address string `json:"address"`
 	// port is the API's port.
 	Port int32 `json:"port"`
+	// gatewayURL is by which users come through the gateway, https://host:port, and gatewayServerName the
+	// name that they must ask for (tls-server-name in a kubeconfig, where the host is not that name).
+	// +optional
+	GatewayURL string `json:"gatewayURL,omitempty"`
+	// +optional
+	GatewayServerName string `json:"gatewayServerName,omitempty"`
 	// konnectivityPort is the port by which konnectivity agents come; 0 without konnectivity.
 	// +optional
 	KonnectivityPort int32 `json:"konnectivityPort,omitempty"`

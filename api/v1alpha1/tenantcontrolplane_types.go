@@ -18,6 +18,7 @@ import (
 // +kubebuilder:printcolumn:name="Version",type=string,JSONPath=`.status.version`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.hibernation.phase`
 // +kubebuilder:printcolumn:name="Endpoint",type=string,JSONPath=`.status.endpoint.url`
 // +kubebuilder:printcolumn:name="Replicas",type=integer,JSONPath=`.status.readyReplicas`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
@@ -129,6 +130,11 @@ type TenantControlPlaneSpec struct {
 	// +kubebuilder:default=Delete
 	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
 
+	// hibernation is when the control plane sleeps: no pods and, unless asked otherwise, no hosts.
+	// Left out, it does not.
+	// +optional
+	Hibernation *HibernationSpec `json:"hibernation,omitempty"`
+
 	// paused stops all reconciling of this control plane, its deletion included.
 	// What runs goes on running.
 	// +optional
@@ -193,6 +199,13 @@ type EndpointSpec struct {
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=65535
 	KonnectivityPort *int32 `json:"konnectivityPort,omitempty"`
+
+	// gateway says whether users come through the shared gateway, by the name
+	// <name>.<namespace>.<the gateway's domain>; machines come by the address in any case. Default: they
+	// do if Teapot was installed with a gateway. Without it no user's request wakes a control plane that
+	// sleeps, and nobody knows of users who are connected.
+	// +optional
+	Gateway GatewayAccess `json:"gateway,omitempty"`
 
 	// subjectAltNames are further DNS names and IP addresses that the API server's
 	// certificate is valid for.

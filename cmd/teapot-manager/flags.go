@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/klog/v2/textlogger"
 
@@ -21,6 +23,7 @@ import (
 // flags are what the operator decides on the command line.
 type flags struct {
 	controllers             controllers.Options
+	gatewayService          string
 	watchNamespaces         []string
 	leaderElect             bool
 	leaderElectionID        string
@@ -51,6 +54,9 @@ func parse(args []string) (*flags, error) {
 	set.StringSliceVar(&f.watchNamespaces, "watch-namespaces", nil, "namespaces whose TenantControlPlanes are worked on (default: all)")
 	set.StringVar(&f.controllers.Settings.NodePortAddress, "node-port-address", "", "IP address of NodePort endpoints whose control plane names no host (default: an internal address of a node)")
 	set.StringVar(&f.controllers.Settings.ImageRepository, "image-repository", controlplane.DefaultImageRepository, "registry.k8s.io or a mirror with the same paths")
+	set.StringVar(&f.controllers.Settings.Gateway.Domain, "gateway-domain", "", "domain of the names by which users ask the shared gateway for a control plane, NAME.NAMESPACE.DOMAIN (default: there is no gateway)")
+	set.StringVar(&f.controllers.Settings.Gateway.Address, "gateway-address", "", "HOST[:PORT] by which users reach the gateway; *.DOMAIN[:PORT] if the names of all control planes resolve (default: what --gateway-service tells)")
+	set.StringVar(&f.gatewayService, "gateway-service", "", "NAMESPACE/NAME of the gateway's Service")
 	set.IntVar(&f.controllers.MaxConcurrentReconciles, "max-concurrent-reconciles", 8, "number of control planes worked on at once")
 	set.Float32Var(&f.qps, "kube-api-qps", 100, "requests per second to the management cluster's API, on average")
 	set.IntVar(&f.burst, "kube-api-burst", 200, "requests to the management cluster's API in a burst")
@@ -66,6 +72,9 @@ func (f *flags) validate() error {
 			return fmt.Errorf("--node-port-address: %q is not an IP address", address)
 		}
 	}
+	if err := f.validateGateway(); err != nil {
+		return err
+	}
 	if n := f.controllers.MaxConcurrentReconciles; n < 1 {
 		return fmt.Errorf("--max-concurrent-reconciles: must be at least 1, not %d", n)
 	}
@@ -76,6 +85,32 @@ func (f *flags) validate() error {
 		if problems := validation.IsDNS1123Label(namespace); len(problems) > 0 {
 			return fmt.Errorf("--watch-namespaces: %q is not the name of a namespace: %s", namespace, strings.Join(problems, "; "))
 		}
+	}
+	return nil
+}
+
+func (f *flags) validateGateway() error {
+	gateway := &f.controllers.Settings.Gateway
+	if f.gatewayService != "" {
+		namespace, name, ok := strings.Cut(f.gatewayService, "/")
+		if !ok || namespace == "" || name == "" {
+			return fmt.Errorf("--gateway-service: %q is not NAMESPACE/NAME", f.gatewayService)
+		}
+		gateway.Service = types.NamespacedName{Namespace: namespace, Name: name}
+	}
+	if gateway.Address != "" {
+		if err := controlplane.ValidateGatewayAddress(gateway.Address); err != nil {
+			return fmt.Errorf("--gateway-address: %w", err)
+		}
+	}
+	switch {
+	case gateway.Domain == "":
+		return nil
+	case gateway.Address == "" && f.gatewayService == "":
+		return errors.New("--gateway-domain: needs --gateway-service or --gateway-address, by which users reach the gateway")
+	}
+	if problems := validation.IsDNS1123Subdomain(gateway.Domain); len(problems) > 0 {
+		return fmt.Errorf("--gateway-domain: %q is not a domain: %s", gateway.Domain, strings.Join(problems, "; "))
 	}
 	return nil
 }

@@ -4,7 +4,8 @@
 //
 // A HostMachine gets its provider id, then the meta data that carries it, then a MachineClaim of
 // the same name, whose state it shows. Deleting it deletes the claim, and waits for that alone:
-// the tenant's API server is asked nothing.
+// the tenant's API server is asked nothing. While the control plane sleeps the machine is switched off, or
+// given back at once (hibernation.go).
 package hostmachine
 
 import (
@@ -119,9 +120,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	for _, step := range []func(context.Context) error{
 		s.waitForMachine,
 		s.begin,
+		s.cancel,
 		s.waitForBootstrapData,
 		s.ensureMetaData,
 		s.ensureClaim,
+		s.setPower,
 		s.showClaim,
 		s.letMove,
 		s.skipDrain,

@@ -18,7 +18,7 @@ import (
 )
 
 // delete deletes the claim, which gives the host back, and lets go of the machine when the claim is
-// gone. It asks nothing of the tenant, whose API may be dead or asleep.
+// gone, or before if it hands over. It asks nothing of the tenant, whose API may be dead or asleep.
 func (s *scope) delete(ctx context.Context) (ctrl.Result, error) {
 	if !controllerutil.ContainsFinalizer(s.hm, teapotv1.HostMachineFinalizer) {
 		return ctrl.Result{}, nil
@@ -27,7 +27,7 @@ func (s *scope) delete(ctx context.Context) (ctrl.Result, error) {
 	if err := s.findClaim(ctx, s.Live); err != nil {
 		return ctrl.Result{}, err
 	}
-	if s.claim != nil && s.ours(s.claim) {
+	if s.claim != nil && s.ours(s.claim) && !s.handsOver() {
 		return ctrl.Result{}, s.deleteClaim(ctx)
 	}
 	err := s.patch(ctx, "removing the finalizer", func() {
@@ -46,11 +46,9 @@ func (s *scope) delete(ctx context.Context) (ctrl.Result, error) {
 // back.
 func (s *scope) deleteClaim(ctx context.Context) error {
 	if s.claim.DeletionTimestamp.IsZero() {
-		err := s.Client.Delete(ctx, s.claim, client.Preconditions{UID: ptr.To(s.claim.UID)})
-		if client.IgnoreNotFound(err) != nil && !apierrors.IsConflict(err) {
-			return fmt.Errorf("deleting MachineClaim %s/%s: %w", s.claim.Namespace, s.claim.Name, err)
+		if err := s.giveBack(ctx); err != nil {
+			return err
 		}
-		log.FromContext(ctx).Info("deleting the claim")
 	}
 	message := "the host is being given back"
 	if ready := meta.FindStatusCondition(s.claim.Status.Conditions, teapotv1.ReadyCondition); ready != nil {
@@ -60,4 +58,14 @@ func (s *scope) deleteClaim(ctx context.Context) error {
 	s.setPaused()
 	s.setStalled()
 	return s.patchStatus(ctx)
+}
+
+// giveBack deletes the claim.
+func (s *scope) giveBack(ctx context.Context) error {
+	err := s.Client.Delete(ctx, s.claim, client.Preconditions{UID: ptr.To(s.claim.UID)})
+	if client.IgnoreNotFound(err) != nil && !apierrors.IsConflict(err) {
+		return fmt.Errorf("deleting MachineClaim %s/%s: %w", s.claim.Namespace, s.claim.Name, err)
+	}
+	log.FromContext(ctx).Info("deleting the claim")
+	return nil
 }

@@ -13,7 +13,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
-	"github.com/teapot-cloud/teapot/workers/clusterapi"
 )
 
 const (
@@ -55,10 +54,13 @@ func (s *scope) skipDrain(ctx context.Context) error {
 	return nil
 }
 
-// tenantIsDead says whether the Cluster's control plane has not answered for a while, or is gone. Of
-// another provider's nothing is known.
+// tenantIsDead says whether the Cluster's control plane has not answered for a while, sleeps, or is gone.
+// Of another provider's nothing is known.
 func (s *scope) tenantIsDead(ctx context.Context) (bool, error) {
-	name := clusterapi.ControlPlaneOf(s.cluster)
+	if s.hibernation() != "" {
+		return true, nil
+	}
+	name := s.controlPlaneName()
 	if name == "" {
 		return false, nil
 	}

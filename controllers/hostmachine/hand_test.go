@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
@@ -26,6 +27,8 @@ type hand struct {
 
 	faults.Writes
 	ids int // ids given out
+	// staleCluster, if set, is the Cluster that its cache has.
+	staleCluster *clusterv1.Cluster
 }
 
 func newHand(t testing.TB, p *play, c clock.PassiveClock, what faults.Fault, at int) *hand {
@@ -46,6 +49,10 @@ func newHand(t testing.TB, p *play, c clock.PassiveClock, what faults.Fault, at 
 func (h *hand) intercept() interceptor.Funcs {
 	funcs := h.Funcs()
 	funcs.Get = func(ctx context.Context, c client.WithWatch, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+		if cluster, ok := object.(*clusterv1.Cluster); ok && h.staleCluster != nil {
+			h.staleCluster.DeepCopyInto(cluster)
+			return nil
+		}
 		if err := c.Get(ctx, key, object, options...); err != nil {
 			return err
 		}

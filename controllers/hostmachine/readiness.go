@@ -22,7 +22,8 @@ import (
 // core/reconcilers/machinehealthcheck/machinehealthcheck_targets.go). So the status has to tell a
 // machine that failed from one that takes its time:
 //
-//   - Unknown: on the way to its first run, however long that takes (no host is free, an image is written);
+//   - Unknown: on the way to its first run, however long that takes (no host is free, an image is written),
+//     or being switched off or on as asked for;
 //   - False: it failed, and no more hosts are tried, or it has run and does not now.
 //
 // A check of InfrastructureReady, "False", with a time-out that a reboot does not reach, replaces
@@ -37,7 +38,11 @@ func readiness(claim *teapotv1.MachineClaim, provisioned bool) metav1.Condition 
 		Type: teapotv1.ReadyCondition, Status: ready.Status, Reason: ready.Reason,
 		Message: fmt.Sprintf("MachineClaim %s: %s", claim.Name, ready.Message),
 	}
-	if ready.Status != metav1.ConditionTrue {
+	switch {
+	case ready.Status == metav1.ConditionTrue:
+	case ready.Reason == teapotv1.ReasonProgressing:
+		is.Status = metav1.ConditionUnknown
+	default:
 		is.Status = notReady(provisioned, meta.IsStatusConditionTrue(claim.Status.Conditions, teapotv1.StalledCondition) && claim.Status.Phase == teapotv1.ClaimFailed)
 	}
 	return is

@@ -14,7 +14,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
-	"sigs.k8s.io/cluster-api/util/annotations"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -112,7 +111,7 @@ func (s *scope) find(ctx context.Context, from client.Reader, name string, objec
 // paused says whether Cluster API wants the machine to be left alone.
 // https://cluster-api.sigs.k8s.io/developer/providers/contracts/infra-machine#inframachine-pausing
 func (s *scope) paused() bool {
-	return annotations.HasPaused(s.hm) || s.cluster != nil && ptr.Deref(s.cluster.Spec.Paused, false)
+	return clusterapi.Paused(s.cluster, s.hm)
 }
 
 func (s *scope) setPaused() {
@@ -181,6 +180,7 @@ func (s *scope) setStalled() {
 	}
 	ready := meta.FindStatusCondition(s.hm.Status.Conditions, teapotv1.ReadyCondition)
 	switch {
+	case ready.Reason == teapotv1.ReasonAsleep:
 	case ready.Status == metav1.ConditionTrue || s.claim != nil && s.ours(s.claim):
 		// What a claim waits for has deadlines of the claim's.
 	case s.claim != nil, ready.Reason == teapotv1.ReasonHostLost:
@@ -217,7 +217,7 @@ func (s *scope) tell() {
 	switch {
 	case stalledChanged && stalled.Status == metav1.ConditionTrue:
 		s.Recorder.Eventf(s.hm, nil, corev1.EventTypeWarning, stalled.Reason, "Reconcile", "%s", stalled.Message)
-	case readyChanged && ready.Status == metav1.ConditionTrue:
+	case readyChanged && (ready.Status == metav1.ConditionTrue || ready.Reason == teapotv1.ReasonAsleep):
 		s.Recorder.Eventf(s.hm, nil, corev1.EventTypeNormal, ready.Reason, "Reconcile", "%s", ready.Message)
 	case readyChanged && ready.Status == metav1.ConditionFalse:
 		s.Recorder.Eventf(s.hm, nil, corev1.EventTypeWarning, ready.Reason, "Reconcile", "%s", ready.Message)

@@ -297,7 +297,7 @@ func (s *scope) tellEnd() {
 	ready := meta.FindStatusCondition(s.claim.Status.Conditions, teapotv1.ReadyCondition)
 	switch is := ready.Status == metav1.ConditionTrue; {
 	case is != was:
-		s.tell(claim.Event{Warning: was, Reason: ready.Reason, Message: ready.Message})
+		s.tell(claim.Event{Warning: was && ready.Reason != teapotv1.ReasonProgressing, Reason: ready.Reason, Message: ready.Message})
 	case !meta.IsStatusConditionTrue(s.before.Status.Conditions, teapotv1.StalledCondition) &&
 		meta.IsStatusConditionTrue(s.claim.Status.Conditions, teapotv1.StalledCondition):
 		s.tell(claim.Event{Warning: true, Reason: ready.Reason, Message: ready.Message})

@@ -265,3 +265,27 @@ func TestPaused(t *testing.T) {
 	paused(teapotv1.ReasonNotPaused)
 	h.expect(ctx, t, "worker-0", teapotv1.ClaimProvisioned, teapotv1.ReasonReady)
 }
+
+// TestPausedForASleep: a Cluster that is paused since its control plane sleeps has its hosts given back.
+func TestPausedForASleep(t *testing.T) {
+	ctx := t.Context()
+	h := newHand(t, newNamespace(t))
+	h.room(ctx, t, "")
+	cluster := &clusterv1.Cluster{ObjectMeta: metav1.ObjectMeta{
+		Namespace: h.namespace, Name: "acme", Annotations: map[string]string{teapotv1.HibernationAnnotation: "Release"},
+	}}
+	cluster.Spec.Paused = ptr.To(true)
+	cluster.Spec.ControlPlaneRef = clusterv1.ContractVersionedObjectReference{APIGroup: "teapot.dev", Kind: "TenantControlPlane", Name: "acme"}
+	c := newClaim(h.namespace, "worker-0")
+	c.Labels = map[string]string{clusterv1.ClusterNameLabel: "acme"}
+	create(ctx, t, cluster, bootstrap(c), c)
+	h.settle(ctx, t)
+	h.expect(ctx, t, "worker-0", teapotv1.ClaimProvisioned, teapotv1.ReasonReady)
+	if err := direct.Delete(ctx, h.claim(ctx, t, "worker-0")); err != nil {
+		t.Fatal(err)
+	}
+	h.settle(ctx, t)
+	if o := h.host(ctx, t, "machine-0"); o.Spec.Image != nil {
+		t.Errorf("the host is not given back: %+v", o.Spec)
+	}
+}

@@ -6,12 +6,12 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/utils/ptr"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	"sigs.k8s.io/cluster-api/util/annotations"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
+	"github.com/teapot-cloud/teapot/workers/clusterapi"
 )
 
 // observePaused finds out whether the claim, or the Cluster that it is of, is to be left alone.
@@ -29,7 +29,7 @@ func (s *scope) observePaused(ctx context.Context) (bool, error) {
 	if err := s.Client.Get(ctx, name, cluster); client.IgnoreNotFound(err) != nil {
 		return false, fmt.Errorf("reading Cluster %s, which MachineClaim %s is of: %w", name, s.claim.Name, err)
 	}
-	if !ptr.Deref(cluster.Spec.Paused, false) {
+	if !clusterapi.ClusterPaused(cluster) {
 		return false, nil
 	}
 	s.summarizePaused(teapotv1.ReasonClusterPaused, "spec.paused of Cluster "+name.Name)

@@ -19,6 +19,9 @@ const (
 	StepNamespace     = "namespace"
 	StepBase          = "base"
 	StepEndpoint      = "endpoint"
+	StepGateway       = "gateway"
+	StepHibernation   = "hibernation"
+	StepWake          = "wake"
 	StepCredentials   = "credentials"
 	StepWorkloads     = "workloads"
 	StepTenantSecrets = "tenant-secrets"
@@ -51,7 +54,7 @@ var (
 
 func init() {
 	for _, step := range []string{
-		StepNamespace, StepBase, StepEndpoint, StepCredentials,
+		StepNamespace, StepBase, StepEndpoint, StepGateway, StepCredentials, StepHibernation, StepWake,
 		StepWorkloads, StepTenantSecrets, StepInside, StepDelete,
 	} {
 		steps[step] = stepDuration.WithLabelValues(step)

@@ -42,20 +42,11 @@ func (a Access) equal(b Access) bool {
 		bytes.Equal(a.CA, b.CA) && bytes.Equal(a.Cert, b.Cert) && bytes.Equal(a.Key, b.Key)
 }
 
-// connection is one transport with the two thin clients that Teapot needs on top. There
-// is no discovery, no cache and no watch.
-type connection struct {
-	http     *http.Client
-	url      string
-	dynamic  dynamic.Interface
-	metadata metadata.Interface
-}
-
-func connect(access Access) (*connection, error) {
-	config := &rest.Config{
-		Host: access.URL,
+func (a Access) config() *rest.Config {
+	return &rest.Config{
+		Host: a.URL,
 		TLSClientConfig: rest.TLSClientConfig{
-			ServerName: access.ServerName, CAData: access.CA, CertData: access.Cert, KeyData: access.Key,
+			ServerName: a.ServerName, CAData: a.CA, CertData: a.Cert, KeyData: a.Key,
 			// One request at a time needs none of HTTP/2, whose buffers and goroutines are a sixth
 			// of what a tenant costs the manager (docs/benchmarks.md).
 			NextProtos: []string{"http/1.1"},
@@ -66,6 +57,19 @@ func connect(access Access) (*connection, error) {
 		// A few requests by one client to an API server of its own need no throttle.
 		QPS: -1,
 	}
+}
+
+// connection is one transport with the two thin clients that Teapot needs on top. There
+// is no discovery, no cache and no watch.
+type connection struct {
+	http     *http.Client
+	url      string
+	dynamic  dynamic.Interface
+	metadata metadata.Interface
+}
+
+func connect(access Access) (*connection, error) {
+	config := access.config()
 	client, err := rest.HTTPClientFor(config)
 	if err != nil {
 		return nil, fmt.Errorf("making a client for %s: %w", access.URL, err)

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -50,37 +51,66 @@ func NewContent(source string, objects, absent []unstructured.Unstructured) (*Co
 	return &Content{Objects: objects, Absent: absent, Hash: hex.EncodeToString(sum[:]), Count: len(objects), Source: source}, nil
 }
 
+// hungKinds is how many kinds of objects may hang before a tenant is taken to be lost: a turn that
+// others wait for must end.
+const hungKinds = 3
+
 // apply brings the content into the tenant's cluster and publishes the outcome. Every
-// object is tried, so that one that is refused does not keep the others out.
+// object is tried, so that one that is refused does not keep the others out: after a sleep, say, by a
+// webhook whose pods are gone.
 func (s *Session) apply(ctx context.Context, content *Content) {
 	var errs []error
 	applied := baseline{}
+	hung := map[string]int{}                   // how many were not tried, by kind
 	settled := content.Settled && !s.drifted() // what has drifted has a deadline
+	attempt := func(object *unstructured.Unstructured, change func() error) (goOn bool) {
+		kind := object.GetKind()
+		if _, hangs := hung[kind]; hangs {
+			hung[kind]++
+			return true
+		}
+		err := change()
+		if err == nil {
+			return true
+		}
+		errs = append(errs, err)
+		if ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
+			return ctx.Err() == nil
+		}
+		// Either a webhook hangs, mostly for some kinds, or the tenant is gone; then each further
+		// object would wait as long.
+		hung[kind] = 0
+		_, gone := s.conn.hasMachines(ctx)
+		return gone == nil && len(hung) < hungKinds
+	}
+	goOn := true
 	for i := range content.Objects {
 		if !settled && i == 1 || settled && i == 0 {
 			defer s.pace(ctx, settled)()
 		}
 		object := &content.Objects[i]
-		result, err := s.conn.applyObject(ctx, object)
-		if err != nil {
-			errs = append(errs, err)
-			if ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded) {
-				break // the tenant is gone; each further object would wait as long
+		goOn = attempt(object, func() error {
+			result, err := s.conn.applyObject(ctx, object)
+			if err == nil {
+				applied.note(resourceOf(object), result)
 			}
-			continue
-		}
-		applied.note(resourceOf(object), result)
-	}
-	for i := range content.Absent {
-		if len(errs) > 0 {
+			return err
+		})
+		if !goOn {
 			break
 		}
-		if err := s.conn.deleteObject(ctx, &content.Absent[i]); err != nil {
-			errs = append(errs, err)
-		}
+	}
+	for i := 0; goOn && i < len(content.Absent); i++ {
+		object := &content.Absent[i]
+		goOn = attempt(object, func() error { return s.conn.deleteObject(ctx, object) })
 	}
 	if ctx.Err() != nil {
 		return
+	}
+	for _, kind := range slices.Sorted(maps.Keys(hung)) {
+		if left := hung[kind]; left > 0 {
+			errs = append(errs, fmt.Errorf("applying %d more of kind %s: not tried, since that took too long", left, kind))
+		}
 	}
 	err := errors.Join(errs...)
 	s.publish(ctx, func(o *Observation) {

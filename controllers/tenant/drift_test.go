@@ -3,10 +3,6 @@ package tenant
 import (
 	"context"
 	"fmt"
-	"net/http"
-	"net/http/httptest"
-	"net/http/httputil"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -20,7 +16,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
@@ -43,46 +38,6 @@ func (c fastClock) Now() time.Time                         { return c.began.Add(
 func (c fastClock) Since(t time.Time) time.Duration        { return c.Now().Sub(t) }
 func (c fastClock) NewTimer(d time.Duration) clock.Timer   { return c.RealClock.NewTimer(d / speed) }
 func (c fastClock) After(d time.Duration) <-chan time.Time { return c.RealClock.After(d / speed) }
-
-// counted forwards to the tenant's API server and notes what is asked.
-type counted struct {
-	*httptest.Server
-	mu       sync.Mutex
-	requests []string
-}
-
-func count(t *testing.T) *counted {
-	t.Helper()
-	target, err := url.Parse(config.Host)
-	if err != nil {
-		t.Fatal(err)
-	}
-	transport, err := rest.TransportFor(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	proxy := &httputil.ReverseProxy{
-		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(target) },
-		Transport: transport, ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
-			http.Error(w, err.Error(), http.StatusBadGateway)
-		},
-	}
-	c := &counted{}
-	c.Server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c.mu.Lock()
-		c.requests = append(c.requests, r.Method+" "+r.URL.Path)
-		c.mu.Unlock()
-		proxy.ServeHTTP(w, r)
-	}))
-	t.Cleanup(c.Close)
-	return c
-}
-
-func (c *counted) seen() []string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return slices.Clone(c.requests)
-}
 
 // follow does what the controller does with a session: it asks for the content whenever
 // something is observed, and takes the repairs.
@@ -183,10 +138,10 @@ func TestWhatATenantTakesAwayReturns(t *testing.T) {
 		}
 		return client.Resource(resourceOf(object))
 	}
-	proxy := count(t)
+	proxy := interpose(t, nil)
 	registry := NewRegistry(newFastClock())
 	owner := types.NamespacedName{Namespace: "acme", Name: t.Name()}
-	session, err := registry.Open(owner, Access{URL: proxy.URL, ServerName: "127.0.0.1", CA: pemOf(proxy.Certificate())})
+	session, err := registry.Open(owner, proxy.access)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -294,10 +249,10 @@ func TestAnEditIsNoDrift(t *testing.T) {
 		object.Object["metadata"].(map[string]any)["labels"] = label
 		objects = append(objects, object)
 	}
-	proxy := count(t)
+	proxy := interpose(t, nil)
 	registry := NewRegistry(newFastClock())
 	owner := types.NamespacedName{Namespace: "acme", Name: t.Name()}
-	session, err := registry.Open(owner, Access{URL: proxy.URL, ServerName: "127.0.0.1", CA: pemOf(proxy.Certificate())})
+	session, err := registry.Open(owner, proxy.access)
 	if err != nil {
 		t.Fatal(err)
 	}

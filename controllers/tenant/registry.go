@@ -73,6 +73,13 @@ func (r *Registry) Open(owner types.NamespacedName, access Access) (*Session, er
 	return session, nil
 }
 
+// Find returns the session of a control plane; nil if there is none.
+func (r *Registry) Find(owner types.NamespacedName) *Session {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.sessions[owner]
+}
+
 // Close ends the session of a control plane, if there is one.
 func (r *Registry) Close(owner types.NamespacedName) {
 	r.mu.Lock()

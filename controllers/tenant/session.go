@@ -65,6 +65,7 @@ type Session struct {
 	observation Observation
 	drift       drift
 	removals    map[string]*removal // of bootstrap tokens, by Secret
+	chores      chores
 }
 
 func newSession(owner types.NamespacedName, access Access, c clock.WithTicker, p *pacer, notify func(context.Context, types.NamespacedName)) (*Session, error) {
@@ -117,7 +118,7 @@ func (s *Session) kick() {
 func (s *Session) inherit(old *Session) {
 	old.mu.Lock()
 	defer old.mu.Unlock()
-	s.content, s.observation, s.drift = old.content, old.observation, old.drift
+	s.content, s.observation, s.drift, s.chores = old.content, old.observation, old.drift, old.chores.again()
 }
 
 func (s *Session) start() {
@@ -131,10 +132,10 @@ func (s *Session) stop() {
 	s.conn.drop()
 }
 
-// run asks, applies and waits, until the session is closed. Applying happens beside the
-// asking: a tenant that is slow to take objects must not look ready for longer than it is.
+// run asks, applies, does chores and waits, until the session is closed. Applying and chores happen
+// beside the asking: a tenant that is slow to take objects must not look ready for longer than it is.
 func (s *Session) run(ctx context.Context) {
-	var applying chan struct{}
+	var applying, busy chan struct{} // closed when what is under way has ended; nil: nothing is
 	silentSince := s.clock.Now()
 	ready := false // /readyz was ok since the last failure
 	backoff := newApplyBackoff()
@@ -173,6 +174,16 @@ func (s *Session) run(ctx context.Context) {
 				s.apply(ctx, content)
 			}(applying)
 		}
+		if busy != nil {
+			select {
+			case <-busy:
+				busy = nil
+			default:
+			}
+		}
+		if busy == nil {
+			busy = s.doChore(ctx, ok)
+		}
 
 		interval := steadyInterval
 		if ok && applying == nil && content == nil && !s.lookForDrift(ctx) {
@@ -190,6 +201,9 @@ func (s *Session) run(ctx context.Context) {
 			default:
 				interval = slowInterval
 			}
+		}
+		if ok && busy == nil {
+			interval = s.choreIn(interval)
 		}
 		timer := s.clock.NewTimer(interval)
 		select {

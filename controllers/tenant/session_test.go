@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -21,6 +22,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2/textlogger"
 	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -183,6 +185,73 @@ func TestOneRefusedObjectDoesNotKeepTheOthersOut(t *testing.T) {
 	client := kubernetes.NewForConfigOrDie(config).CoreV1().ConfigMaps("kube-system")
 	if _, err := client.Get(t.Context(), "after-the-bad-one", metav1.GetOptions{}); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestAWebhookInTheWayDoesNotKeepTheOthersOut: after a sleep there is one whose pods are gone, and
+// that must be asked.
+func TestAWebhookInTheWayDoesNotKeepTheOthersOut(t *testing.T) {
+	configMaps := admissionregistrationv1.RuleWithOperations{
+		Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.OperationAll},
+		Rule:       admissionregistrationv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"configmaps"}},
+	}
+	for name, inTheWay := range map[string]func(*cluster, func() error){
+		"it cannot be reached": func(c *cluster, probe func() error) {
+			nobody := admissionregistrationv1.WebhookClientConfig{URL: ptr.To("https://127.0.0.1:1/")} // nothing listens on tcpmux
+			c.refuse("kube-system", configMaps, nobody, probe)
+		},
+		"it hangs": func(c *cluster, probe func() error) { c.hang("kube-system", configMaps, probe) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t)
+			accounts := c.CoreV1().ServiceAccounts("kube-system")
+			remove := func() {
+				for _, name := range []string{"after-the-webhook", "unwanted"} {
+					_ = accounts.Delete(context.Background(), name, metav1.DeleteOptions{})
+				}
+			}
+			remove() // those of a run that was killed
+			t.Cleanup(remove)
+			account := func(name string) unstructured.Unstructured {
+				object := configMap(name, nil)
+				delete(object.Object, "data")
+				object.SetKind("ServiceAccount")
+				object.SetLabels(map[string]string{"example.com/test": name}) // a field to own
+				return object
+			}
+			registry, session := open(t, access())
+			before := content(t, []unstructured.Unstructured{account("unwanted")}, nil)
+			session.Want(before)
+			observed(t, registry, session, 20*time.Second, "what was there before", isApplied(before))
+
+			inTheWay(c, func() error {
+				ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+				defer cancel()
+				probe := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{GenerateName: "probe-"}}
+				_, err := c.CoreV1().ConfigMaps("kube-system").Create(ctx, probe, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+				return err
+			})
+			wanted := content(t, []unstructured.Unstructured{
+				configMap("refused", nil), configMap("refused-too", nil), account("after-the-webhook"),
+			}, []unstructured.Unstructured{account("unwanted")})
+			session.Want(wanted)
+			observed(t, registry, session, 30*time.Second, "the refusal to be reported", func(o Observation) bool {
+				return strings.Contains(o.ApplyError, "ConfigMap kube-system/refused")
+			})
+			if _, err := accounts.Get(t.Context(), "after-the-webhook", metav1.GetOptions{}); err != nil {
+				t.Error(err)
+			}
+			if _, err := accounts.Get(t.Context(), "unwanted", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+				t.Errorf("what is no longer wanted is still there: %v", err)
+			}
+			if o := session.Observe(); !o.Answered || o.Applied != "" {
+				t.Errorf("observation is %+v", o)
+			}
+			if err := c.AdmissionregistrationV1().ValidatingWebhookConfigurations().Delete(t.Context(), "in-the-way-kube-system", metav1.DeleteOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			observed(t, registry, session, 60*time.Second, "the rest to be applied when nothing is in the way", isApplied(wanted))
+		})
 	}
 }
 

@@ -29,9 +29,7 @@ type removal struct {
 // in the way, or nothing while it is under way. A token that Cluster API's kubeadm bootstrap
 // provider did not make may be shared between machines; it counts as gone and is left alone.
 func (r *Registry) RemoveToken(controlPlane types.NamespacedName, secret string) (gone bool, why string) {
-	r.mu.Lock()
-	session := r.sessions[controlPlane]
-	r.mu.Unlock()
+	session := r.Find(controlPlane)
 	if session == nil {
 		return false, fmt.Sprintf("TenantControlPlane %s is not running", controlPlane)
 	}

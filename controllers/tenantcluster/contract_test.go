@@ -198,6 +198,19 @@ func TestPaused(t *testing.T) {
 	}
 }
 
+// TestPausedForASleep: a Cluster that is paused since its control plane sleeps is so for Cluster API alone.
+func TestPausedForASleep(t *testing.T) {
+	p := newPair(t, nil)
+	p.make(t).own(t).giveEndpoint(t)
+	p.condition(t, teapotv1.ReadyCondition, metav1.ConditionTrue, teapotv1.ReasonReady)
+	change(t, p.cluster, func() { p.cluster.Spec.Paused = ptr.To(true) })
+	p.condition(t, teapotv1.PausedCondition, metav1.ConditionTrue, teapotv1.ReasonClusterPaused)
+	change(t, p.cluster, func() {
+		metav1.SetMetaDataAnnotation(&p.cluster.ObjectMeta, teapotv1.HibernationAnnotation, "Keep")
+	})
+	p.condition(t, teapotv1.PausedCondition, metav1.ConditionFalse, teapotv1.ReasonNotPaused)
+}
+
 // TestExternallyManaged: the contract leaves the object, status and all, to whoever manages it.
 func TestExternallyManaged(t *testing.T) {
 	p := newPair(t, nil)

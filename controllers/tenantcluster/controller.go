@@ -117,7 +117,7 @@ func (s *scope) observe(ctx context.Context) error {
 
 // update writes the status of what was seen.
 func (s *scope) update(ctx context.Context) error {
-	if annotations.HasPaused(s.tc) || s.cluster != nil && ptr.Deref(s.cluster.Spec.Paused, false) {
+	if clusterapi.Paused(s.cluster, s.tc) {
 		s.set(teapotv1.PausedCondition, metav1.ConditionTrue, teapotv1.ReasonClusterPaused,
 			"the Cluster has spec.paused, or this object the annotation %s: nothing is changed", clusterv1.PausedAnnotation)
 		return nil

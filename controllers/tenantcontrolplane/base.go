@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
@@ -57,7 +56,7 @@ func (s *scope) ensureBase(ctx context.Context) error {
 
 // observeServing reads whether anything was ready before this reconcile.
 func (s *scope) observeServing(ctx context.Context) error {
-	deployment, statefulSet := &appsv1.Deployment{}, &appsv1.StatefulSet{}
+	deployment, statefulSet := &s.running.deployment, &s.running.statefulSet
 	for name, object := range map[string]client.Object{
 		controlplane.ControlPlaneName: deployment, controlplane.EtcdName: statefulSet,
 	} {

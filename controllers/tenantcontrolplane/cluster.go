@@ -9,7 +9,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/utils/ptr"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	"sigs.k8s.io/cluster-api/util/annotations"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -67,6 +66,9 @@ func TrimCluster(in any) (any, error) {
 	trimmed.Namespace, trimmed.Name, trimmed.UID = cluster.Namespace, cluster.Name, cluster.UID
 	trimmed.ResourceVersion = cluster.ResourceVersion
 	trimmed.Labels = cluster.Labels
+	if workers, ok := cluster.Annotations[teapotv1.HibernationAnnotation]; ok {
+		trimmed.Annotations = map[string]string{teapotv1.HibernationAnnotation: workers}
+	}
 	trimmed.DeletionTimestamp = cluster.DeletionTimestamp
 	trimmed.Spec.Paused, trimmed.Spec.ControlPlaneRef = cluster.Spec.Paused, cluster.Spec.ControlPlaneRef
 	trimmed.Spec.InfrastructureRef, trimmed.Spec.ControlPlaneEndpoint = cluster.Spec.InfrastructureRef, cluster.Spec.ControlPlaneEndpoint
@@ -93,7 +95,8 @@ func (s *scope) observeCluster(ctx context.Context) error {
 	}
 	switch {
 	case err == nil:
-		if ptr.Deref(cluster.Spec.Paused, false) && !s.paused {
+		s.cluster = cluster
+		if clusterapi.ClusterPaused(cluster) && !s.paused {
 			s.paused, s.pausedBy = true, teapotv1.ReasonClusterPaused
 		}
 		return nil

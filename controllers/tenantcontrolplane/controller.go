@@ -11,6 +11,7 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -19,11 +20,14 @@ import (
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
@@ -46,6 +50,7 @@ type Reconciler struct {
 	Settings controlplane.Settings
 
 	clusters clusterWatch
+	gateway  gatewayService
 }
 
 // SetupWithManager registers the controller and what it watches.
@@ -65,6 +70,9 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, options controller.Optio
 		Watches(&policyv1.PodDisruptionBudget{}, owned).
 		Watches(&appsv1.StatefulSet{}, owned).
 		Watches(&appsv1.Deployment{}, owned).
+		Watches(&coordinationv1.Lease{}, owned).
+		// Machines of a pool that is deleted go, also while the control plane sleeps.
+		Watches(&teapotv1.WorkerPool{}, handler.EnqueueRequestsFromMapFunc(ofPool), builder.WithPredicates(poolGoes)).
 		WatchesRawSource(source.Channel(r.Tenants.Events(), &handler.EnqueueRequestForObject{})).
 		Build(r)
 	if err != nil {
@@ -72,6 +80,20 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, options controller.Optio
 	}
 	r.clusters.controller, r.clusters.cache = built, mgr.GetCache()
 	return nil
+}
+
+// ofPool finds the control plane of a WorkerPool.
+func ofPool(_ context.Context, object client.Object) []reconcile.Request {
+	pool := object.(*teapotv1.WorkerPool)
+	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: pool.Namespace, Name: pool.Spec.ControlPlaneName}}}
+}
+
+// poolGoes tells of the beginning and the end of a pool's deletion.
+var poolGoes = predicate.Funcs{
+	CreateFunc: func(event.CreateEvent) bool { return false },
+	UpdateFunc: func(e event.UpdateEvent) bool {
+		return e.ObjectOld.GetDeletionTimestamp().IsZero() && !e.ObjectNew.GetDeletionTimestamp().IsZero()
+	},
 }
 
 // toOwner finds the control plane that an object belongs to by its labels.
@@ -86,6 +108,9 @@ func toOwner(_ context.Context, object client.Object) []reconcile.Request {
 	}
 	return []reconcile.Request{{NamespacedName: name}}
 }
+
+// behindInterval is how long the cache is given to catch up with what was written to a control plane.
+const behindInterval = 50 * time.Millisecond
 
 // Reconcile brings one control plane nearer to its spec.
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (result ctrl.Result, err error) {
@@ -127,6 +152,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (resul
 
 	result, failure := s.conclude(s.run(ctx))
 	failure = errors.Join(failure, s.patchStatus(ctx))
+	if s.behind {
+		result.RequeueAfter = behindInterval
+	}
 	if begins && s.gone {
 		// It was deleted in the moment in which the finalizer was added. An API server looks for
 		// finalizers once and then deletes, whatever was written meanwhile (Store.Delete in
@@ -163,10 +191,13 @@ func (s *scope) steps() []step {
 		{metrics.StepNamespace, s.ensureNamespace},
 		{metrics.StepBase, s.ensureBase},
 		{metrics.StepEndpoint, s.resolveEndpoint},
+		{metrics.StepGateway, s.resolveGateway},
 		{metrics.StepCredentials, s.ensureCredentials},
+		{metrics.StepHibernation, s.hibernate},
 		{metrics.StepWorkloads, s.ensureWorkloads},
 		{metrics.StepTenantSecrets, s.ensureTenantSecrets},
 		{metrics.StepInside, s.askTenant},
+		{metrics.StepWake, s.wakeWorkers},
 	}
 }
 

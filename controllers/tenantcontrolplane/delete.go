@@ -8,6 +8,7 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -23,6 +24,7 @@ import (
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
 	"github.com/teapot-cloud/teapot/controlplane"
+	"github.com/teapot-cloud/teapot/controlplane/route"
 )
 
 const (
@@ -169,6 +171,10 @@ func (s *scope) retain(ctx context.Context, namespace *corev1.Namespace) (bool, 
 	}
 	if err := s.deleteAll(ctx, &appsv1.StatefulSet{}, &corev1.Service{}); err != nil {
 		return false, err
+	}
+	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: namespace.Name, Name: route.LeaseName}}
+	if err := s.Client.Delete(ctx, lease); client.IgnoreNotFound(err) != nil {
+		return false, fmt.Errorf("deleting Lease %s/%s: %w", lease.Namespace, lease.Name, err)
 	}
 	secrets := &corev1.SecretList{}
 	if err := s.Live.List(ctx, secrets, own); err != nil {

@@ -27,7 +27,6 @@ import (
 	"github.com/teapot-cloud/teapot/controllers/apply"
 	"github.com/teapot-cloud/teapot/controllers/tenant"
 	"github.com/teapot-cloud/teapot/controllers/tenantcontrolplane"
-	"github.com/teapot-cloud/teapot/controlplane"
 	"github.com/teapot-cloud/teapot/test/faults"
 )
 
@@ -57,7 +56,7 @@ func newHand(t testing.TB, owner types.NamespacedName, c clock.PassiveClock, wha
 	h.Reconciler = tenantcontrolplane.Reconciler{
 		Client: interceptor.NewClient(live, h.intercept()), Live: live,
 		Tenants: tenant.NewRegistry(clock.RealClock{}), Recorder: h.recorder, Clock: c,
-		Settings: controlplane.Settings{NodePortAddress: "127.0.0.1"},
+		Settings: settings,
 	}
 	t.Cleanup(func() { h.Tenants.Close(owner) })
 	return h

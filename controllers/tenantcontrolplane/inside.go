@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -20,6 +21,9 @@ import (
 // askTenant opens the tenant's session, tells it what should be inside the tenant's
 // cluster, and takes over what it knows. It never waits for the tenant.
 func (s *scope) askTenant(ctx context.Context) error {
+	if s.input.Rest >= controlplane.RestControlPlane {
+		return nil
+	}
 	authorities, own := s.input.Credentials.Authorities, s.input.Credentials.Leaves[pki.Teapot]
 	session, err := s.Tenants.Open(s.input.Owner, tenant.Access{
 		URL:        s.input.MachinesURL(),
@@ -32,6 +36,12 @@ func (s *scope) askTenant(ctx context.Context) error {
 		return err
 	}
 	s.observation = session.Observe()
+	if !s.paused {
+		if err := errors.Join(s.askUse(ctx), s.welcome(ctx)); err != nil {
+			return err
+		}
+	}
+	s.answers = session.Ask(s.chores)
 	input := s.insideInput()
 	source, err := sourceOf(input)
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -63,6 +64,12 @@ func playPods(ctx context.Context, owner types.NamespacedName) (bool, error) {
 				if err := direct.Create(ctx, object); err != nil && !apierrors.IsAlreadyExists(err) && !apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
 					return false, err
 				}
+			}
+		}
+		if members == 0 {
+			err := direct.Delete(ctx, etcdPod(owner, 0), client.GracePeriodSeconds(0))
+			if changed = err == nil; client.IgnoreNotFound(err) != nil {
+				return false, err
 			}
 		}
 		wanted := appsv1.StatefulSetStatus{
@@ -130,7 +137,7 @@ func ignoreRace(err error) error {
 var inNamespaces = []client.ObjectList{
 	&appsv1.DeploymentList{}, &appsv1.StatefulSetList{}, &corev1.ServiceList{}, &corev1.SecretList{},
 	&corev1.PersistentVolumeClaimList{}, &corev1.PodList{}, &corev1.ServiceAccountList{},
-	&networkingv1.NetworkPolicyList{}, &policyv1.PodDisruptionBudgetList{},
+	&networkingv1.NetworkPolicyList{}, &policyv1.PodDisruptionBudgetList{}, &coordinationv1.LeaseList{},
 }
 
 // playNamespaces empties the control plane's namespace if it is being deleted, and lets go of it.
@@ -238,9 +245,19 @@ func playTenant(ctx context.Context, owner types.NamespacedName) (bool, error) {
 	if err != nil || len(service.Spec.Ports) == 0 || service.Spec.Ports[0].NodePort == 0 {
 		return false, client.IgnoreNotFound(err)
 	}
+	deployment := &appsv1.Deployment{}
+	if err := direct.Get(ctx, types.NamespacedName{Namespace: service.Namespace, Name: controlplane.ControlPlaneName}, deployment); client.IgnoreNotFound(err) != nil {
+		return false, err
+	}
+	if deployment.Spec.Replicas != nil && *deployment.Spec.Replicas == 0 {
+		if sleeping := tenantOf(owner); sleeping != nil {
+			_ = sleeping.server.Close()
+		}
+		return false, nil
+	}
 	api := &tenantAPI{owner: owner, port: service.Spec.Ports[0].NodePort, objects: map[string]map[string]any{}}
 	if old := tenantOf(owner); old != nil {
-		if old.port == api.port {
+		if old.port == api.port && !old.stopped() {
 			return false, nil
 		}
 		stopTenant(owner)
@@ -258,6 +275,15 @@ func playTenant(ctx context.Context, owner types.NamespacedName) (bool, error) {
 	go func() { _ = api.server.ServeTLS(listener, "", "") }()
 	tenants.Store(owner, api)
 	return true, nil
+}
+
+// stopped says that the server was closed, since its control plane slept.
+func (a *tenantAPI) stopped() bool {
+	connection, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(int(a.port))))
+	if err == nil {
+		err = connection.Close()
+	}
+	return err != nil
 }
 
 func tenantOf(owner types.NamespacedName) *tenantAPI {

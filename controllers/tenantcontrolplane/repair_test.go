@@ -120,6 +120,9 @@ func TestWhatSomebodyDoesToAnObjectOfOursIsUndone(t *testing.T) {
 		if object.GetName() == controlplane.AuthoritiesName {
 			continue // see the tests of keys
 		}
+		if object.GetObjectKind().GroupVersionKind().Kind == "Lease" {
+			continue // what it records cannot be known again: see TestARecordThatIsLost
+		}
 		t.Run(named(object), func(t *testing.T) {
 			u := object.(*unstructured.Unstructured)
 			inTenants := u.GetNamespace() == tcp.Namespace

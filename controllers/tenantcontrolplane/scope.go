@@ -48,10 +48,27 @@ type scope struct {
 	statefulSet *appsv1.StatefulSet
 	deployment  *appsv1.Deployment
 	observation tenant.Observation
-	wanted      *tenant.Content
+	// running is what ran before this reconcile; without a name, nothing.
+	running struct {
+		deployment  appsv1.Deployment
+		statefulSet appsv1.StatefulSet
+	}
+	// chores are what the tenant is asked for beside its content, and answers what became of that.
+	chores  tenant.Chores
+	answers tenant.Answers
+	// sleep is what is known of hibernation.
+	sleep sleep
+	// cluster is the control plane's Cluster; nil if there is none.
+	cluster *clusterv1.Cluster
+	// noGateway is why users cannot come through the gateway.
+	noGateway string
+	wanted    *tenant.Content
 
 	// gone says that the object was not there any more when its status was to be written.
 	gone bool
+
+	// behind says that the object was changed since it was read.
+	behind bool
 
 	// requeue is the shortest time after which a step wants to be run again.
 	requeue time.Duration
@@ -167,12 +184,19 @@ func (s *scope) setFalse(kind, reason, format string, args ...any) {
 	s.set(kind, metav1.ConditionFalse, reason, format, args...)
 }
 
-// patchStatus writes the status once, if it changed, or learns that there is no object any more.
+// patchStatus writes the status once, if it changed, or learns that there is no object any more. A patch
+// against a read of before another write would mix fields of both: replicas of one moment and versions
+// of another. Then nothing is written, and the reconcile is to be repeated.
 func (s *scope) patchStatus(ctx context.Context) error {
 	if apiequality.Semantic.DeepEqual(s.before.Status, s.tcp.Status) {
 		return nil
 	}
-	if err := s.Client.Status().Patch(ctx, s.tcp, client.MergeFrom(s.before)); err != nil {
+	patch := client.MergeFromWithOptions(s.before, client.MergeFromWithOptimisticLock{})
+	if err := s.Client.Status().Patch(ctx, s.tcp, patch); err != nil {
+		if apierrors.IsConflict(err) {
+			s.behind = true
+			return nil
+		}
 		s.gone = apierrors.IsNotFound(err)
 		return client.IgnoreNotFound(fmt.Errorf("writing the status of TenantControlPlane %s: %w", s.input.Owner, err))
 	}

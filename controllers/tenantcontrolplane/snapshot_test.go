@@ -133,6 +133,7 @@ func drop(value any) {
 		for _, name := range []string{
 			"lastTransitionTime", "observedGeneration", "certificatesExpire", "creationTimestamp", "clusterIPs",
 			teapotv1.AppliedHashAnnotation, teapotv1.ControlPlaneUIDAnnotation, "teapot.dev/credentials-hash",
+			"since", teapotv1.GatewaySinceAnnotation, teapotv1.GatewayAsleepSinceAnnotation, teapotv1.GatewayCAAnnotation,
 		} {
 			delete(typed, name)
 		}

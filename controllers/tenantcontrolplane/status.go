@@ -36,11 +36,14 @@ func (s *scope) summarize(failure error) {
 		}
 	}
 
+	awake := s.summarizeHibernation()
 	first := s.firstNotTrue(required)
 	switch {
 	case failure != nil:
 		s.setFalse(teapotv1.ReadyCondition, teapotv1.ReasonReconcileFailed, "%v", failure)
 		first = meta.FindStatusCondition(s.tcp.Status.Conditions, teapotv1.ReadyCondition)
+	case !awake:
+		first = s.summarizeSleep()
 	case first != nil:
 		s.setFalse(teapotv1.ReadyCondition, first.Reason, "%s: %s", first.Type, first.Message)
 	default:
@@ -53,6 +56,16 @@ func (s *scope) summarize(failure error) {
 	}
 	s.tcp.Status.ExternalManagedControlPlane = ptr.To(true)
 	s.tellReady()
+}
+
+// summarizeSleep writes Ready of a control plane that sleeps, and returns what may become a problem.
+func (s *scope) summarizeSleep() *metav1.Condition {
+	hibernated := meta.FindStatusCondition(s.tcp.Status.Conditions, teapotv1.HibernatedCondition)
+	s.setFalse(teapotv1.ReadyCondition, hibernated.Reason, "%s", hibernated.Message)
+	if hibernated.Status == metav1.ConditionTrue {
+		return nil
+	}
+	return hibernated
 }
 
 func (s *scope) summarizeAvailable() {
@@ -104,7 +117,7 @@ func (s *scope) tellReady() {
 			s.tcp.Status.Initialization.ControlPlaneInitialized = ptr.To(true)
 			metrics.ObserveReady(s.now.Sub(s.tcp.CreationTimestamp.Time))
 		}
-	case was && !is:
+	case was && !is && !s.asleep(): // going to sleep was told of
 		s.Recorder.Eventf(s.tcp, nil, corev1.EventTypeWarning, ready.Reason, "Reconcile", "%s", ready.Message)
 	}
 }

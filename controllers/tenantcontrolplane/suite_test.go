@@ -33,6 +33,12 @@ var (
 	writes = &faults.Requests{}
 )
 
+// settings are an operator's who has a gateway.
+var settings = controlplane.Settings{
+	NodePortAddress: "127.0.0.1",
+	Gateway:         controlplane.GatewaySettings{Domain: "teapot.test", Address: "127.0.0.1:443"},
+}
+
 func TestMain(m *testing.M) {
 	// Tests that may run side by side wait for the API server more than they compute.
 	if err := flag.Set("test.parallel", "6"); err != nil {
@@ -58,7 +64,7 @@ func prepare(of *rest.Config) (_ apiserver.Manager, err error) {
 		return nil, err
 	}
 	err = controllers.Setup(mgr, controllers.Options{
-		Settings:                controlplane.Settings{NodePortAddress: "127.0.0.1"},
+		Settings:                settings,
 		MaxConcurrentReconciles: 4,
 	})
 	if err != nil {

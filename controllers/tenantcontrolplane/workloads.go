@@ -98,13 +98,17 @@ func (s *scope) observeWorkloads(ctx context.Context) {
 	status.Selector = controlplane.PodSelector(s.input.Owner)
 	status.EtcdReadyMembers = etcd.ReadyReplicas
 
-	if s.rolledOut() {
+	if s.rolledOut() && s.input.Rest < controlplane.RestControlPlane {
 		status.Version = s.tcp.Spec.Version
 	}
 	status.Versions = controlplane.Versions(status.Version, s.tcp.Spec.Version, deployment.Replicas, updated)
 
-	members := controlplane.DesiredScale(s.tcp.Spec).EtcdMembers
+	members := controlplane.DesiredScale(s.tcp.Spec, s.input.Rest).EtcdMembers
 	switch quorum := controlplane.EtcdQuorum(members); {
+	case s.input.Rest >= controlplane.RestControlPlane:
+		for _, kind := range []string{teapotv1.DatastoreReadyCondition, teapotv1.APIServerReadyCondition, teapotv1.AddonsReadyCondition} {
+			s.setFalse(kind, teapotv1.ReasonAsleep, "the control plane sleeps")
+		}
 	case etcd.ReadyReplicas >= quorum:
 		s.setTrue(teapotv1.DatastoreReadyCondition, "%d of %d etcd members are ready", etcd.ReadyReplicas, members)
 	default:
@@ -116,7 +120,7 @@ func (s *scope) observeWorkloads(ctx context.Context) {
 // rolledOut says whether every replica is of the newest specification.
 func (s *scope) rolledOut() bool {
 	d := s.deployment
-	want := controlplane.DesiredScale(s.tcp.Spec).Replicas
+	want := controlplane.DesiredScale(s.tcp.Spec, s.input.Rest).Replicas
 	return d.Status.ObservedGeneration >= d.Generation &&
 		d.Status.UpdatedReplicas == want && d.Status.Replicas == want && d.Status.AvailableReplicas == want
 }

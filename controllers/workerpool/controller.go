@@ -3,12 +3,13 @@
 // themselves are Cluster API's to make, to replace and to delete.
 //
 // One file a part: controlplane.go finds or makes what the pools of a control plane share,
-// machines.go applies what is the pool's own, delete.go and pause.go are the other ways in which a
-// reconcile goes.
+// machines.go applies what is the pool's own, hibernation.go is what the machines of a control plane that
+// sleeps need besides, delete.go and pause.go are the other ways in which a reconcile goes.
 package workerpool
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
@@ -16,7 +17,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
-	"k8s.io/utils/ptr"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -29,6 +29,7 @@ import (
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
 	"github.com/teapot-cloud/teapot/workers/clusterapi"
+	"github.com/teapot-cloud/teapot/workers/pool"
 )
 
 // Indexes of the manager's cache by the name of the TenantControlPlane that an object names.
@@ -121,7 +122,12 @@ func sameMachine(before, after *clusterv1.Machine) bool {
 
 func sameCluster(before, after *clusterv1.Cluster) bool {
 	return before.Spec.ControlPlaneRef == after.Spec.ControlPlaneRef &&
-		ptr.Deref(before.Spec.Paused, false) == ptr.Deref(after.Spec.Paused, false)
+		clusterapi.ClusterPaused(before) == clusterapi.ClusterPaused(after) && hibernation(before) == hibernation(after)
+}
+
+func hibernation(cluster *clusterv1.Cluster) teapotv1.HibernatedWorkers {
+	mode, _ := clusterapi.Hibernating(cluster)
+	return mode
 }
 
 func sameControlPlane(before, after *teapotv1.TenantControlPlane) bool {
@@ -159,13 +165,20 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		s.waitForControlPlane,
 		s.begin,
 		s.ensureCluster,
+		s.goToSleep,
 		s.ensureTemplates,
 		s.ensureMachineDeployment,
 		s.ensureHealthCheck,
+		s.comeBack,
 		s.prune,
 	} {
 		if failure = step(ctx); failure != nil {
 			break
+		}
+	}
+	if refusal := (&pool.Refusal{}); errors.As(failure, &refusal) {
+		if err := s.sleepUnapplied(ctx); err != nil {
+			failure = err
 		}
 	}
 	return s.conclude(ctx, failure)

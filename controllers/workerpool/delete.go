@@ -50,6 +50,11 @@ func (s *scope) end(ctx context.Context) (bool, error) {
 	if _, err := s.endObject(ctx, &clusterv1.MachineHealthCheck{}); err != nil {
 		return false, err
 	}
+	if s.asleep() {
+		if err := s.skipDrains(ctx); err != nil {
+			return false, err
+		}
+	}
 	md := &clusterv1.MachineDeployment{}
 	left, err := s.endObject(ctx, md)
 	if err != nil {

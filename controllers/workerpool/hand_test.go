@@ -35,6 +35,8 @@ type hand struct {
 	faults.Writes
 	// stale, if set, is the control plane that its cache has.
 	stale *teapotv1.TenantControlPlane
+	// staleCluster, if set, is the Cluster that its cache has.
+	staleCluster *clusterv1.Cluster
 	// beforeCreate, if set, is called before an object is created.
 	beforeCreate func(client.Object)
 }
@@ -85,6 +87,9 @@ func (h *hand) intercept() interceptor.Funcs {
 		if clusters, ok := list.(*clusterv1.ClusterList); ok && index != nil {
 			var found []clusterv1.Cluster
 			for _, cluster := range clusters.Items {
+				if h.staleCluster != nil && cluster.Name == h.staleCluster.Name {
+					cluster = *h.staleCluster.DeepCopy()
+				}
 				if clusterapi.ControlPlaneOf(&cluster) == index.Requirements()[0].Value {
 					found = append(found, cluster)
 				}

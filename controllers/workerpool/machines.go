@@ -28,7 +28,7 @@ const pruneInterval = time.Minute
 
 // ensureTemplates applies the templates. All that is in them is Teapot's.
 func (s *scope) ensureTemplates(ctx context.Context) error {
-	s.input = pool.Input{Pool: s.pool, Cluster: s.cluster.Name}
+	s.input = pool.Input{Pool: s.pool, Cluster: s.cluster.Name, Hibernation: s.hibernation}
 	templates, err := pool.NewTemplates(s.input)
 	if err != nil {
 		return err
@@ -54,10 +54,14 @@ func (s *scope) ensureMachineDeployment(ctx context.Context) error {
 	return nil
 }
 
-// ensureHealthCheck applies the MachineHealthCheck, or deletes it if machines that fail are to stay.
+// ensureHealthCheck applies the MachineHealthCheck, or deletes it if machines that fail are to stay. It is
+// paused while the control plane sleeps.
 func (s *scope) ensureHealthCheck(ctx context.Context) error {
 	if check := pool.NewHealthCheck(s.input); check != nil {
-		return s.ensure(ctx, check, apply.Options{})
+		if err := s.ensure(ctx, check, apply.Options{}); err != nil || s.hibernation == "" {
+			return err
+		}
+		return s.annotate(ctx, check, pausedBySleep)
 	}
 	check := &clusterv1.MachineHealthCheck{}
 	found, err := s.find(ctx, s.Client, s.pool.Name, check)

@@ -31,7 +31,7 @@ func (s *scope) pause(ctx context.Context, why string) (ctrl.Result, error) {
 // hold pauses the MachineDeployment and its health check.
 func (s *scope) hold(ctx context.Context) error {
 	if s.machineDeployment != nil {
-		if err := s.annotate(ctx, s.machineDeployment); err != nil {
+		if err := s.annotate(ctx, s.machineDeployment, pausedByPool); err != nil {
 			return err
 		}
 	}
@@ -40,21 +40,25 @@ func (s *scope) hold(ctx context.Context) error {
 	if err != nil || !found || !s.owns(check) {
 		return err
 	}
-	return s.annotate(ctx, check)
+	return s.annotate(ctx, check, pausedByPool)
 }
 
-func (s *scope) annotate(ctx context.Context, object client.Object) error {
+// annotate has Cluster API leave an object alone, unless it does already.
+func (s *scope) annotate(ctx context.Context, object client.Object, by string) error {
 	if _, paused := object.GetAnnotations()[clusterv1.PausedAnnotation]; paused {
 		return nil
 	}
 	return s.patchAnnotations(ctx, object, func(annotations map[string]string) {
-		annotations[clusterv1.PausedAnnotation] = pausedByPool
+		annotations[clusterv1.PausedAnnotation] = by
 	})
 }
 
-// resume takes back what hold did.
+// resume takes back what hold did, and what was done while the control plane slept.
 func (s *scope) resume(ctx context.Context, object client.Object) error {
-	if object.GetAnnotations()[clusterv1.PausedAnnotation] != pausedByPool {
+	switch by := object.GetAnnotations()[clusterv1.PausedAnnotation]; {
+	case by == pausedByPool:
+	case by == pausedBySleep && s.hibernation == "":
+	default:
 		return nil
 	}
 	return s.patchAnnotations(ctx, object, func(annotations map[string]string) {

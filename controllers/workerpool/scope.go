@@ -13,13 +13,13 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/utils/ptr"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	"sigs.k8s.io/cluster-api/util/annotations"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
+	"github.com/teapot-cloud/teapot/workers/clusterapi"
 	"github.com/teapot-cloud/teapot/workers/pool"
 )
 
@@ -32,6 +32,8 @@ type scope struct {
 
 	// missing is a kind of Cluster API's that is not installed, or "".
 	missing string
+	// hibernation is what is to become of the machines of a control plane that sleeps; empty: it is awake.
+	hibernation teapotv1.HibernatedWorkers
 	// controlPlane and machineDeployment are nil while there are none, and machineDeployment, too,
 	// while one of its name is somebody else's.
 	controlPlane      *teapotv1.TenantControlPlane
@@ -74,6 +76,7 @@ func (s *scope) observe(ctx context.Context) error {
 		return err
 	}
 	s.naming = clusters.Items
+	s.hibernation, _ = clusterapi.Hibernating(s.theCluster())
 	md := &clusterv1.MachineDeployment{}
 	if found, err = s.find(ctx, s.Client, s.pool.Name, md); err != nil {
 		return err
@@ -144,7 +147,7 @@ func (s *scope) pausedBy() string {
 }
 
 func (s *scope) clusterPaused() bool {
-	return slices.ContainsFunc(s.naming, func(cluster clusterv1.Cluster) bool { return ptr.Deref(cluster.Spec.Paused, false) })
+	return slices.ContainsFunc(s.naming, func(cluster clusterv1.Cluster) bool { return clusterapi.ClusterPaused(&cluster) })
 }
 
 func (s *scope) requeueAfter(d time.Duration) {
@@ -154,7 +157,9 @@ func (s *scope) requeueAfter(d time.Duration) {
 }
 
 func (s *scope) observed(failure error) pool.Observed {
-	return pool.Observed{Pool: s.pool, MachineDeployment: s.machineDeployment, Machines: s.machines, Failure: failure, Now: s.now}
+	return pool.Observed{
+		Pool: s.pool, MachineDeployment: s.machineDeployment, Machines: s.machines, Hibernation: s.hibernation, Failure: failure, Now: s.now,
+	}
 }
 
 // conclude turns the end of the steps into conditions and a result.

@@ -8,8 +8,12 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 	"sigs.k8s.io/yaml"
 
+	"github.com/teapot-cloud/teapot/gateway/proxy"
+	"github.com/teapot-cloud/teapot/gateway/routes"
 	"github.com/teapot-cloud/teapot/test/apiserver"
 	"github.com/teapot-cloud/teapot/test/render"
 )
@@ -21,6 +25,33 @@ func TestAlertsAndDashboard(t *testing.T) {
 	command.Dir = filepath.Join(apiserver.Root(t), "test", "chart", "promrules")
 	if out, err := command.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// TestTheGatewaysMetrics: those that the alerts ask for are there from the start, so that a rate of one
+// misses nothing.
+func TestTheGatewaysMetrics(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	proxy.NewMetrics(registry).Routes(registry, routes.NewTable())
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	exported := map[string]bool{}
+	for _, family := range families {
+		exported[family.GetName()] = true
+		if family.GetType() == dto.MetricType_HISTOGRAM {
+			exported[family.GetName()+"_count"] = true
+		}
+	}
+	wanted, err := os.ReadFile(filepath.Join(apiserver.Root(t), "test", "chart", "promrules", "exported-metrics-gateway.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range strings.Fields(string(wanted)) {
+		if !exported[name] {
+			t.Errorf("the gateway exports no %s", name)
+		}
 	}
 }
 

@@ -121,6 +121,11 @@ func TestATenantsDay(t *testing.T) {
 	patch("CoreDNS off", `{"spec": {"addons": {"coreDNS": {"enabled": false}}}}`)
 	patch("data kept", `{"spec": {"deletionPolicy": "Retain"}}`)
 	patch("paused", `{"spec": {"paused": true}}`)
+	patch("asleep", `{"metadata": {"annotations": {"teapot.dev/hibernation-requested-at": "2026-01-02T03:04:05Z"}}, "spec": {"hibernation": {"enabled": true}}}`)
+	patch("awake", `{"metadata": {"annotations": {"teapot.dev/hibernation-requested-at": "2026-01-02T04:05:06Z"}}, "spec": {"hibernation": {"enabled": false}}}`)
+	patch("asleep by itself", `{"spec": {"hibernation": {"schedules": [{"hibernateAt": "20:00", "resumeAt": "06:00"}], "idleAfter": "1h", "wakeOnRequest": false, "workers": "PowerOff"}}}`)
+	patch("asleep no more", `{"metadata": {"annotations": null}, "spec": {"hibernation": null}}`)
+	patch("users by the address", `{"spec": {"endpoint": {"gateway": "Disabled"}}}`)
 	patch("a label", `{"metadata": {"labels": {"team": "a"}}}`)
 	patch("a finalizer of one's own", `{"metadata": {"finalizers": ["example.org/mine"]}}`)
 	patch("and away with it", `{"metadata": {"finalizers": null}}`)
@@ -162,9 +167,10 @@ func TestWhatATenantCannotReach(t *testing.T) {
 	keys := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: podsNamespace, Name: "pki"}}
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: podsNamespace, Name: "control-plane"}}
 	kubeconfig := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: tenantNamespace, Name: "reach-user-kubeconfig"}}
-	for _, secret := range []*corev1.Secret{keys, kubeconfig} {
-		forget(t, secret)
-		mustCreate(t, admin, secret)
+	lease := theRoute(t)
+	for _, object := range []client.Object{keys, kubeconfig, lease} {
+		forget(t, object)
+		mustCreate(t, admin, object)
 	}
 	pods := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: podsNamespace}}
 	elsewhere := planes.object(t, "elsewhere", "")
@@ -187,6 +193,13 @@ func TestWhatATenantCannotReach(t *testing.T) {
 		{"see the pods' namespace", func() error { return c.Get(t.Context(), key(pods), &corev1.Namespace{}) }},
 		{"label the pods' namespace", func() error { return c.Patch(t.Context(), pods.DeepCopy(), label) }},
 		{"delete the pods' namespace", func() error { return c.Delete(t.Context(), pods.DeepCopy()) }},
+		{"see who uses a control plane", func() error { return c.Get(t.Context(), key(lease), lease.DeepCopy()) }},
+		{"wake a control plane past the gateway", func() error {
+			return c.Patch(t.Context(), lease.DeepCopy(), merge(`{"spec": {"renewTime": "2026-01-02T03:04:05.000000Z"}}`))
+		}},
+		{"send users elsewhere", func() error {
+			return c.Patch(t.Context(), lease.DeepCopy(), merge(`{"metadata": {"annotations": {"gateway.teapot.dev/backend": "192.0.2.1:6443"}}}`))
+		}},
 		{"make a control plane elsewhere", func() error { return c.Create(t.Context(), elsewhere) }},
 		{"list all control planes", func() error { return c.List(t.Context(), &teapotv1.TenantControlPlaneList{}) }},
 	} {

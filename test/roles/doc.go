@@ -5,6 +5,6 @@
 // across the tenant boundary, on both kinds, as a tenant and as an operator.
 // identities_test.go is about the manager and Cluster API's controllers, machines_test.go and
 // attacks_test.go about machines and hosts, pools_test.go about pools and what Cluster API has of
-// them, policy_test.go about the policies and roles themselves, examples_test.go about the manifests
-// in examples/.
+// them, gateway_test.go about the gateway and hibernation, policy_test.go about the policies and roles
+// themselves, examples_test.go about the manifests in examples/.
 package roles

@@ -82,10 +82,11 @@ func TestEveryRuleIsTried(t *testing.T) {
 	for _, kind := range machineKinds {
 		tried[kind.resource] = kind.tried
 	}
-	tried["secrets"] = []string{"metadata.labels"}                          // TestTheManagerAndSecrets
-	tried["baremetalhosts"] = []string{"spec.bmc"}                          // TestTheManagerAndHosts
-	tried["clusters"] = []string{"spec.controlPlaneRef", "metadata.labels"} // TestAClusterTakesNoControlPlane, TestAClusterDoesNotPose
-	tried["machinedeployments"] = []string{"metadata.labels"}               // TestTheManagerAndClusterAPI
+	tried["secrets"] = []string{"metadata.labels"}                                               // TestTheManagerAndSecrets
+	tried["baremetalhosts"] = []string{"spec.bmc"}                                               // TestTheManagerAndHosts
+	tried["clusters"] = []string{"spec.controlPlaneRef", "metadata.labels"}                      // TestAClusterTakesNoControlPlane, TestAClusterDoesNotPose, TestTheManagerPausesClusters
+	tried["machinedeployments"] = []string{"metadata.labels"}                                    // TestTheManagerAndClusterAPI
+	tried["leases"] = []string{"metadata.namespace", "metadata.annotations", "metadata", "spec"} // TestTheGateway
 	for _, policy := range rendered[admissionv1.ValidatingAdmissionPolicy](t, "ValidatingAdmissionPolicy") {
 		for _, validation := range policy.Spec.Validations {
 			field, _, _ := strings.Cut(strings.TrimPrefix(validation.Message+validation.MessageExpression, "'"), ":")

@@ -78,8 +78,8 @@ func TestWhatRolesGrantOnClusterAPI(t *testing.T) {
 	}
 	wantGrants(t, append(grants, []grant{
 		{"clusters" + group, []string{"get", "list", "watch"}, and(everywhere(operator, manager), viewer, tenant)},
-		{"clusters" + group, []string{"create", "delete"}, everywhere(manager)},
-		{"clusters" + group, []string{"update", "patch", "deletecollection"}, nil},
+		{"clusters" + group, []string{"create", "patch", "delete"}, everywhere(manager)},
+		{"clusters" + group, []string{"update", "deletecollection"}, nil},
 		{"machinesets" + group, []string{"get", "watch"}, and(everywhere(operator), viewer, tenant)},
 		{"machinesets" + group, []string{"list"}, and(everywhere(operator, manager), viewer, tenant)},
 		{"machinesets" + group, []string{"create", "update", "patch", "delete"}, nil},
@@ -162,7 +162,7 @@ func TestTheManagerAndClusterAPI(t *testing.T) {
 	installClusterAPI(t)
 	refused := func(doing string, err error) {
 		t.Helper()
-		wantRefused(t, doing, err, "metadata.labels: of Cluster API's objects the manager writes and deletes only those with the label app.kubernetes.io/managed-by: teapot")
+		wantRefused(t, doing, err, "metadata.labels: of C", "the label app.kubernetes.io/managed-by: teapot", "label it so, if it is Teapot's")
 	}
 	accepted := func(doing string, err error) {
 		t.Helper()

@@ -38,9 +38,10 @@ const (
 	clusterAPI = "system:serviceaccount:capi-system:capi-manager"     // what Cluster API's role aggregates
 	// kubeadmProvider is what the chart binds for Cluster API's kubeadm bootstrap provider.
 	kubeadmProvider = "system:serviceaccount:capi-kubeadm-bootstrap-system:capi-kubeadm-bootstrap-manager"
+	gateway         = "system:serviceaccount:teapot-system:teapot-gateway" // what the chart binds to it
 )
 
-var users = []string{viewer, tenant, operator, manager, clusterAPI, kubeadmProvider}
+var users = []string{viewer, tenant, operator, manager, clusterAPI, kubeadmProvider, gateway}
 
 // The namespaces: the tenant's, that of its control plane's pods, and another tenant's.
 const (
@@ -122,12 +123,13 @@ var installed sync.Once
 // API server enforces it all.
 func install(t *testing.T, admin client.Client) {
 	t.Helper()
-	for _, name := range []string{tenantNamespace, podsNamespace, otherNamespace} {
+	for _, name := range []string{tenantNamespace, otherNamespace, render.Namespace} {
 		mustCreate(t, admin, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
 	}
+	mustCreate(t, admin, controlPlanes(podsNamespace))
 	for _, object := range render.Objects(t, values) {
 		switch object.GetKind() {
-		case "ClusterRole", "ClusterRoleBinding", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding":
+		case "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding":
 			mustCreate(t, admin, object)
 		}
 		// Kubernetes' controller-manager would collect these into one role.
@@ -140,6 +142,10 @@ func install(t *testing.T, admin client.Client) {
 	bind(t, admin, "", "teapot-operator", operator)
 
 	for _, user := range users {
+		if user == gateway {
+			await(t, user+" may read Leases", func() bool { return allowed(t, admin, user, "list", "leases.coordination.k8s.io", "") })
+			continue
+		}
 		await(t, user+" may read control planes", func() bool {
 			return allowed(t, admin, user, "list", "tenantcontrolplanes.teapot.dev", tenantNamespace) ||
 				allowed(t, admin, user, "get", "tenantcontrolplanes.teapot.dev", tenantNamespace)
@@ -155,6 +161,11 @@ func install(t *testing.T, admin client.Client) {
 		})
 	}
 	awaitMachinePolicies(t, probe)
+}
+
+// controlPlanes is a namespace of a control plane's pods, as the manager makes it.
+func controlPlanes(name string) *corev1.Namespace {
+	return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Annotations: map[string]string{teapotv1.ControlPlaneUIDAnnotation: "1"}}}
 }
 
 // bind gives a user a ClusterRole, in one namespace or everywhere.
@@ -174,12 +185,18 @@ func bind(t *testing.T, admin client.Client, namespace, role, user string) {
 // resource.group/subresource.
 func allowed(t *testing.T, admin client.Client, user, verb, resource, namespace string) bool {
 	t.Helper()
+	return allowedOn(t, admin, user, verb, resource, namespace, "")
+}
+
+// allowedOn asks about the object of a name; empty: about any.
+func allowedOn(t *testing.T, admin client.Client, user, verb, resource, namespace, name string) bool {
+	t.Helper()
 	resource, subresource, _ := strings.Cut(resource, "/")
 	resource, group, _ := strings.Cut(resource, ".")
 	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
 		User: user,
 		ResourceAttributes: &authorizationv1.ResourceAttributes{
-			Namespace: namespace, Verb: verb, Group: group, Resource: resource, Subresource: subresource,
+			Namespace: namespace, Verb: verb, Group: group, Resource: resource, Subresource: subresource, Name: name,
 		},
 	}}
 	if err := admin.Create(t.Context(), review); err != nil {

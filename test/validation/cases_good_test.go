@@ -1,10 +1,13 @@
 package validation
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // goodPlanes is what people write and may.
 func goodPlanes() []goodInput {
-	return []goodInput{
+	return slices.Concat([]goodInput{
 		{name: "the minimum", spec: minimal},
 		{name: "the older minor", spec: `{version: v1.35.4}`},
 		{name: "the longest name", object: strings.Repeat("a", 50), spec: minimal},
@@ -61,7 +64,7 @@ func goodPlanes() []goodInput {
 		{name: "more replicas", from: minimal, spec: with("replicas: 3")},
 		{name: "another deletion policy", from: minimal, spec: with("deletionPolicy: Retain")},
 		{name: "resources later", from: minimal, spec: inField("components.apiServer.resources.requests.cpu", "500m")},
-	}
+	}, goodHibernation())
 }
 
 // goodStatus is what controllers write.
@@ -71,4 +74,13 @@ initialization: {controlPlaneInitialized: true}
 externalManagedControlPlane: true
 replicas: 3
 selector: teapot.dev/control-plane-name=acme
+endpoint: {url: "https://192.0.2.7:30001", host: 192.0.2.7, address: 192.0.2.7, port: 30001, konnectivityPort: 30002,
+  gatewayURL: "https://192.0.2.8:30443", gatewayServerName: acme.acme.teapot.internal}
+hibernation:
+  phase: Waking
+  since: "2026-01-02T03:04:05Z"
+  reason: Schedule
+  message: waits for etcd
+  nextChange: {time: "2026-01-02T20:00:00Z", phase: Asleep}
+  awakeBecause: ["2 user connections; last at 03:04"]
 `

@@ -191,7 +191,7 @@ func badPlanes() []badInput {
 		// metadata.name
 		{name: "a name too long for a namespace", object: strings.Repeat("a", 51), spec: minimal, want: "metadata.name: must be at most 50 characters, since the name of the control plane's own namespace is made from it"},
 		{name: "a name with a dot", object: "acme.example", spec: minimal, want: "metadata.name: must be a DNS label (a-z, 0-9 and '-', no dots), since host names are made from it"},
-	}, badResources(), badExtraArgs(), badScheduling(), badStatus())
+	}, badResources(), badExtraArgs(), badScheduling(), badHibernation(), badStatus())
 }
 
 func names(n int) string {

@@ -41,6 +41,9 @@ func superfluous() map[string]string {
 		"spec.scheduling.tolerations[].key: maxLength":            cost,
 		"spec.scheduling.topologyKeys[]: maxLength":               cost,
 		templateSpec + ".datastore.adoptFrom: maxLength":          "shared with control planes; a template has no adoptFrom at all",
+		"spec.hibernation.schedules[].hibernateAt: maxLength":     cost,
+		"spec.hibernation.schedules[].resumeAt: maxLength":        cost,
+		"spec.hibernation.schedules[].timeZone: maxLength":        cost,
 		"status.conditions[].reason: minLength":                   "metav1.Condition has both this and a pattern",
 	}
 	for _, component := range components {

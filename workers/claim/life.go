@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
@@ -259,15 +261,38 @@ func (p *planner) provisioned() {
 		p.unknown(teapotv1.ReadyCondition, teapotv1.ReasonHostPaused, "host %s is %s: how it is now is not known", h.Key, stuck)
 	case h.Error != "" || h.ErrorKind != "":
 		p.notReady(teapotv1.ReasonHostFailed, fmt.Sprintf("host %s: %s: %s", h.Key, h.ErrorKind, h.Error))
+	case wantsPower && !h.PoweredOn && p.comesOn():
+		p.notReady(teapotv1.ReasonProgressing, fmt.Sprintf("host %s is being switched on", h.Key))
 	case wantsPower && !h.PoweredOn:
 		p.notReady(teapotv1.ReasonPoweredOff, fmt.Sprintf("the power of host %s is off; the operator switches it on again", h.Key))
 	case !wantsPower && h.PoweredOn && !h.KeepsPower:
 		p.notReady(teapotv1.ReasonProgressing, fmt.Sprintf("host %s is being switched off", h.Key))
+	case !wantsPower && h.PoweredOn:
+		p.setTrue(teapotv1.ReadyCondition, teapotv1.ReasonReady, "host %s runs %s and stays on, though it should be off: its disablePowerOff is true", h.Key, h.Written)
 	case !wantsPower:
 		p.setTrue(teapotv1.ReadyCondition, teapotv1.ReasonReady, "host %s runs %s and is off, as asked for", h.Key, h.Written)
 	default:
 		p.setTrue(teapotv1.ReadyCondition, teapotv1.ReasonReady, "host %s runs %s", h.Key, h.Written)
 	}
+}
+
+// comesOn says that the power is off since the claim asked for that, and was asked for again not long ago.
+// A status that was lost makes it a loss of power, for as long as it takes to come on.
+func (p *planner) comesOn() bool {
+	was := meta.FindStatusCondition(p.Claim.Status.Conditions, teapotv1.ReadyCondition)
+	if was == nil || p.Claim.Status.PoweredOn {
+		return false
+	}
+	if was.Status == metav1.ConditionTrue {
+		p.lookAfter(TroublePatience)
+		return true // as asked for, until now
+	}
+	due := was.LastTransitionTime.Add(TroublePatience)
+	if was.Reason != teapotv1.ReasonProgressing || !p.Now.Before(due) {
+		return false
+	}
+	p.lookAfter(due.Sub(p.Now))
+	return true
 }
 
 // giveUp ends the attempt with this host.

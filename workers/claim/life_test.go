@@ -88,7 +88,22 @@ func ran(c *teapotv1.MachineClaim) {
 	noted(c)
 	condition(c, teapotv1.ProvisionedCondition, metav1.ConditionTrue, teapotv1.ReasonProvisioned, time.Hour)
 	condition(c, teapotv1.ReadyCondition, metav1.ConditionTrue, teapotv1.ReasonReady, time.Hour)
-	c.Status.Phase = teapotv1.ClaimProvisioned
+	c.Status.Phase, c.Status.PoweredOn = teapotv1.ClaimProvisioned, true
+}
+
+// wasOff: the machine ran before and was switched off, as asked for.
+func wasOff(c *teapotv1.MachineClaim) {
+	ran(c)
+	c.Status.PoweredOn = false
+}
+
+// comesOnFor: and was asked to be on again some time ago.
+func comesOnFor(ago time.Duration) claimChange {
+	return func(c *teapotv1.MachineClaim) {
+		wasOff(c)
+		meta.RemoveStatusCondition(&c.Status.Conditions, teapotv1.ReadyCondition)
+		condition(c, teapotv1.ReadyCondition, metav1.ConditionFalse, teapotv1.ReasonProgressing, ago)
+	}
 }
 
 // noted: it is known to have run the image.
@@ -271,7 +286,12 @@ func TestNext(t *testing.T) {
 		{"and is then as it should be", with(c(ran, off), runs, powerless, func(o *host.Object) { o.Spec.Online = false }),
 			ready.saying("host machines/m runs " + imageURL + " and is off, as asked for")},
 		{"power that somebody switched off by hand is switched on", with(c(ran), runs, func(o *host.Object) { o.Spec.Online = false }), step(SetPower, "m", "")},
-		{"a host that must keep its power keeps it", with(c(ran, off), runs, func(o *host.Object) { o.Spec.DisablePowerOff = true }), ready},
+		{"switched on again it takes its time", with(c(wasOff), runs, powerless),
+			wait(teapotv1.ClaimProvisioned, teapotv1.ReasonProgressing, TroublePatience).saying("host machines/m is being switched on")},
+		{"for a while", with(c(comesOnFor(time.Minute)), runs, powerless), wait(teapotv1.ClaimProvisioned, teapotv1.ReasonProgressing, 9*time.Minute)},
+		{"then a person is told", with(c(comesOnFor(TroublePatience)), runs, powerless), wait(teapotv1.ClaimProvisioned, teapotv1.ReasonPoweredOff, 0).isStalled()},
+		{"which is asked for first", with(c(wasOff), runs, powerless, func(o *host.Object) { o.Spec.Online = false }), step(SetPower, "m", "")},
+		{"a host that must keep its power keeps it", with(c(ran, off), runs, func(o *host.Object) { o.Spec.DisablePowerOff = true }), ready.saying("host machines/m runs " + imageURL + " and stays on, though it should be off: its disablePowerOff is true")},
 		{"a machine that is to be off is provisioned with its power on", with(c(signed, off), ours), step(Provision, "m", "")},
 
 		// Troubles on the way to a machine: each ends, with another host or with the claim.

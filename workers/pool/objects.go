@@ -37,6 +37,8 @@ type Input struct {
 	Cluster string
 	// Offers is the status of the pool's HostMachineTemplate: what a machine has at least.
 	Offers teapotv1.HostMachineTemplateStatus
+	// Hibernation is what is to become of the machines of a control plane that sleeps; empty: it is awake.
+	Hibernation teapotv1.HibernatedWorkers
 }
 
 // Templates are what machines are made from. Their names change with their content, since Cluster
@@ -93,7 +95,7 @@ func NewMachineDeployment(in Input, templates Templates) *clusterv1.MachineDeplo
 		ObjectMeta: in.owned(in.Pool.Name),
 		Spec: clusterv1.MachineDeploymentSpec{
 			ClusterName: in.Cluster,
-			Replicas:    spec.Replicas,
+			Replicas:    in.replicas(),
 			Selector:    in.selector(),
 			Rollout:     clusterv1.MachineDeploymentRolloutSpec{Strategy: strategy(spec.Strategy)},
 			Template: clusterv1.MachineTemplateSpec{
@@ -123,8 +125,10 @@ func NewMachineDeployment(in Input, templates Templates) *clusterv1.MachineDeplo
 		clusterv1.MachineSetSkipPreflightChecksAnnotation: string(clusterv1.MachineSetPreflightCheckKubeadmVersionSkew),
 	}
 	if spec.Autoscaling != nil {
-		md.Spec.Replicas = nil
 		maps.Copy(md.Annotations, autoscaling(in))
+	}
+	if Released(in.Pool, in.Hibernation) {
+		release(md)
 	}
 	return md
 }

@@ -90,8 +90,9 @@ func autoscaled(p *teapotv1.WorkerPool) {
 // TestGolden shows what the API server is given, to be reviewed like code.
 func TestGolden(t *testing.T) {
 	for name, test := range map[string]struct {
-		change func(*teapotv1.WorkerPool)
-		offers teapotv1.HostMachineTemplateStatus
+		change      func(*teapotv1.WorkerPool)
+		offers      teapotv1.HostMachineTemplateStatus
+		hibernation teapotv1.HibernatedWorkers
 	}{
 		"plain":                {},
 		"everything-asked-for": {change: everything},
@@ -114,9 +115,10 @@ func TestGolden(t *testing.T) {
 				NodeInfo: teapotv1.NodeInfo{Architecture: "amd64", OperatingSystem: "linux"},
 			},
 		},
+		"autoscaled-and-released": {change: autoscaled, hibernation: teapotv1.HibernatedWorkersRelease},
 	} {
 		t.Run(name, func(t *testing.T) {
-			in := Input{Pool: testPool(test.change), Cluster: "prod", Offers: test.offers}
+			in := Input{Pool: testPool(test.change), Cluster: "prod", Offers: test.offers, Hibernation: test.hibernation}
 			templates, err := NewTemplates(in)
 			if err != nil {
 				t.Fatal(err)

@@ -22,6 +22,8 @@ type Observed struct {
 	MachineDeployment *clusterv1.MachineDeployment
 	// Machines are the pool's.
 	Machines []clusterv1.Machine
+	// Hibernation is what is to become of the machines of a control plane that sleeps; empty: it is awake.
+	Hibernation teapotv1.HibernatedWorkers
 	// Failure is why the spec is not applied: a *Refusal, or what went wrong.
 	Failure error
 	Now     time.Time
@@ -64,8 +66,15 @@ func (o Observed) Count() {
 		md = o.MachineDeployment
 	}
 	status.DesiredReplicas = o.Pool.Spec.Replicas
-	if o.Pool.Spec.Autoscaling != nil {
-		status.DesiredReplicas = md.Spec.Replicas
+	if bounds := o.Pool.Spec.Autoscaling; bounds != nil {
+		switch noted := withinBounds(AwakeReplicas(o.Pool), bounds); {
+		case noted != nil:
+			status.DesiredReplicas = noted
+		case Released(o.Pool, o.Hibernation):
+			status.DesiredReplicas = &bounds.MinReplicas
+		default:
+			status.DesiredReplicas = md.Spec.Replicas
+		}
 	}
 	status.Replicas = ptr.To(ptr.Deref(md.Status.Replicas, 0))
 	status.ReadyReplicas = ptr.To(ptr.Deref(md.Status.ReadyReplicas, 0))
@@ -79,6 +88,10 @@ func (o Observed) ready() (metav1.ConditionStatus, string, string) {
 	if o.Failure != nil {
 		applied := meta.FindStatusCondition(o.Pool.Status.Conditions, teapotv1.AppliedCondition)
 		return metav1.ConditionFalse, applied.Reason, applied.Message
+	}
+	if o.Hibernation != "" {
+		reason, message := o.asleep()
+		return metav1.ConditionFalse, reason, message
 	}
 	md := o.MachineDeployment
 	switch {
@@ -152,6 +165,9 @@ func (o Observed) stalled() (reason, message string, due time.Time) {
 		}
 		return applied.Reason, fmt.Sprintf("the spec is not applied since %s: %s", applied.LastTransitionTime.UTC().Format(time.RFC3339), applied.Message), time.Time{}
 	}
+	if o.Hibernation != "" {
+		return o.late(machine.deleting)
+	}
 	if md := o.MachineDeployment; md.Status.ObservedGeneration == 0 {
 		if due = md.CreationTimestamp.Add(patience); due.After(o.Now) {
 			return "", "", due
@@ -162,8 +178,13 @@ func (o Observed) stalled() (reason, message string, due time.Time) {
 			return teapotv1.ReasonScaling, say("Cluster API makes no machines", up), time.Time{}
 		}
 	}
+	return o.late(func(machine) bool { return true })
+}
+
+// late says which of the machines that are meant take too long, and when the next one will.
+func (o Observed) late(meant func(machine) bool) (reason, message string, due time.Time) {
 	late := which(o.Machines, func(m machine) bool {
-		if m.ready() {
+		if m.ready() || !meant(m) {
 			return false
 		}
 		deadline := m.deadline(o.Pool.Spec)

@@ -34,6 +34,11 @@ func TestAlerts(t *testing.T) {
 		succeeded = `controller_runtime_reconcile_total{namespace="teapot-system",controller="tenantcontrolplane",result="success"} `
 		failed    = `controller_runtime_reconcile_total{namespace="teapot-system",controller="tenantcontrolplane",result="error"} `
 		orphaned  = `teapot_orphans{namespace="teapot-system",kind="host"} `
+		routes    = `teapot_gateway_routes{namespace="teapot-system",state="awake"} `
+		notWoken  = `teapot_gateway_writes_total{namespace="teapot-system",what="wake",result="error"} `
+		tooLong   = `teapot_gateway_rejected_total{namespace="teapot-system",reason="held_too_long"} `
+		asleep    = `teapot_gateway_rejected_total{namespace="teapot-system",reason="asleep"} `
+		passedOn  = `teapot_gateway_held_seconds_count{namespace="teapot-system",result="passed_on"} `
 		bucket    = `teapot_controlplane_time_to_ready_seconds_bucket{namespace="teapot-system",le=`
 	)
 	in := func(d time.Duration) string { return fmt.Sprint(start.Add(d).Unix()) }
@@ -79,6 +84,21 @@ func TestAlerts(t *testing.T) {
 		{"TeapotOrphans", "none", []string{orphaned + `0x120`}, nil},
 		{"TeapotOrphans", "one that was put right in time", []string{orphaned + `0x60 1x20 0x40`}, nil},
 		{"TeapotOrphans", "one that stays", []string{orphaned + `0x60 1x60`}, []string{"host"}},
+
+		{"TeapotGatewayDown", "gateways with nobody to serve", []string{routes + `0x120`}, nil},
+		{"TeapotGatewayDown", "there never was one", nil, nil},
+		{"TeapotGatewayDown", "gone for four minutes", []string{routes + `3x116 stale`}, nil},
+		{"TeapotGatewayDown", "gone for ten minutes", []string{routes + `3x110 stale`}, []string{nobody}},
+
+		{"TeapotWakesFail", "none", []string{notWoken + `0x120`}, nil},
+		{"TeapotWakesFail", "two while the API server was away", []string{notWoken + `0x115 2x5`}, nil},
+		{"TeapotWakesFail", "each", []string{notWoken + `0x90 0+1x30`}, []string{nobody}},
+
+		{"TeapotWakesSlow", "nobody waits", []string{tooLong + `0x120`, passedOn + `0x120`}, nil},
+		{"TeapotWakesSlow", "all in time", []string{tooLong + `0x120`, passedOn + `0+1x120`}, nil},
+		{"TeapotWakesSlow", "many that are not to be woken", []string{tooLong + `0x120`, asleep + `0+100x120`, passedOn + `0+1x120`}, nil},
+		{"TeapotWakesSlow", "one in three in vain", []string{tooLong + `0+1x120`, passedOn + `0+2x120`}, nil},
+		{"TeapotWakesSlow", "two in three in vain", []string{tooLong + `0+2x120`, passedOn + `0+1x120`}, []string{nobody}},
 	} {
 		t.Run(tt.alert+"/"+tt.name, func(t *testing.T) {
 			i := slices.IndexFunc(rules, func(rule rulefmt.Rule) bool { return rule.Alert == tt.alert })

@@ -1,0 +1,118 @@
+package tenant
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/sets"
+	batchclient "k8s.io/client-go/kubernetes/typed/batch/v1"
+	coordinationclient "k8s.io/client-go/kubernetes/typed/coordination/v1"
+	coreclient "k8s.io/client-go/kubernetes/typed/core/v1"
+)
+
+// pageSize is how many objects are read at a time.
+const pageSize = 500
+
+// typed are clients for chores. They are made for each of them over the session's connections and
+// let go, so that a tenant that does not hibernate has none. They speak protobuf, which is read in a
+// fraction of the time and memory.
+type typed struct {
+	core         coreclient.CoreV1Interface
+	batch        batchclient.BatchV1Interface
+	coordination coordinationclient.CoordinationV1Interface
+}
+
+func (s *Session) typed() (*typed, error) {
+	config := s.access.config()
+	config.ContentType = runtime.ContentTypeProtobuf
+	config.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
+	core, err := coreclient.NewForConfigAndClient(config, s.conn.http)
+	if err != nil {
+		return nil, fmt.Errorf("making a client for %s: %w", config.Host, err)
+	}
+	batch, err := batchclient.NewForConfigAndClient(config, s.conn.http)
+	if err != nil {
+		return nil, fmt.Errorf("making a client for %s: %w", config.Host, err)
+	}
+	coordination, err := coordinationclient.NewForConfigAndClient(config, s.conn.http)
+	if err != nil {
+		return nil, fmt.Errorf("making a client for %s: %w", config.Host, err)
+	}
+	return &typed{core: core, batch: batch, coordination: coordination}, nil
+}
+
+// pages reads a list page by page until the end, or an error; get reads one page and returns
+// what follows it.
+func pages(ctx context.Context, options metav1.ListOptions, get func(context.Context, metav1.ListOptions) (string, error)) error {
+	options.Limit = pageSize
+	for {
+		callCtx, cancel := context.WithTimeout(ctx, callTimeout)
+		next, err := get(callCtx, options)
+		cancel()
+		if err != nil || next == "" {
+			return err
+		}
+		options.Continue = next
+	}
+}
+
+// eachPod reads all pods that a field selector selects.
+func (c *typed) eachPod(ctx context.Context, selector string, each func(*corev1.Pod)) error {
+	err := pages(ctx, metav1.ListOptions{FieldSelector: selector}, func(ctx context.Context, options metav1.ListOptions) (string, error) {
+		list, err := c.core.Pods(metav1.NamespaceAll).List(ctx, options)
+		if err != nil {
+			return "", err
+		}
+		for i := range list.Items {
+			each(&list.Items[i])
+		}
+		return list.Continue, nil
+	})
+	if err != nil {
+		return fmt.Errorf("listing pods: %w", err)
+	}
+	return nil
+}
+
+// eachNode reads all Nodes.
+func (c *typed) eachNode(ctx context.Context, each func(*corev1.Node)) error {
+	err := pages(ctx, metav1.ListOptions{}, func(ctx context.Context, options metav1.ListOptions) (string, error) {
+		list, err := c.core.Nodes().List(ctx, options)
+		if err != nil {
+			return "", err
+		}
+		for i := range list.Items {
+			each(&list.Items[i])
+		}
+		return list.Continue, nil
+	})
+	if err != nil {
+		return fmt.Errorf("listing Nodes: %w", err)
+	}
+	return nil
+}
+
+// isReady says whether a Node's kubelet says that it is ready.
+func isReady(node *corev1.Node) bool {
+	for _, condition := range node.Status.Conditions {
+		if condition.Type == corev1.NodeReady {
+			return condition.Status == corev1.ConditionTrue && node.DeletionTimestamp.IsZero()
+		}
+	}
+	return false
+}
+
+// called returns by which of the names a Node is known: its name, or its provider ID, which has a
+// scheme and so cannot be a name. It is empty if it is none of them.
+func called(node *corev1.Node, names sets.Set[string]) string {
+	switch {
+	case names.Has(node.Name):
+		return node.Name
+	case node.Spec.ProviderID != "" && names.Has(node.Spec.ProviderID):
+		return node.Spec.ProviderID
+	}
+	return ""
+}
