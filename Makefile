@@ -42,7 +42,7 @@ assets: ## build kube-apiserver, etcd and kubectl, which tests of the API need, 
 	@bin/devcluster assets
 
 .PHONY: build
-build: ## build teapot and teapot-manager into bin/
+build: ## build teapot, teapot-manager and teapot-gateway into bin/
 	@mkdir -p bin
 	go build -ldflags "$(LDFLAGS)" -o bin/ ./cmd/...
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os/exec"
+	"path"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
@@ -30,7 +31,8 @@ func (r *release) render() ([]*unstructured.Unstructured, error) {
 		"--kube-version", "v1.36.0",
 	}
 	if r.image != "" {
-		args = append(args, "--set-string", "image.repository="+r.image)
+		args = append(args, "--set-string", "image.repository="+r.image,
+			"--set-string", "gateway.image.repository="+path.Join(path.Dir(r.image), "teapot-gateway"))
 	}
 	command := exec.Command(r.helm, args...)
 	var complaint bytes.Buffer

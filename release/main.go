@@ -31,7 +31,7 @@ func run(args []string) error {
 	flags.StringVar(&r.root, "root", ".", "root of the repository")
 	flags.StringVar(&r.helm, "helm", "helm", "Helm v3")
 	flags.StringVar(&r.version, "version", "", "version of the release, for example v0.1.0 (default: the chart's appVersion)")
-	flags.StringVar(&r.image, "image", "", "name of the manager's image, without a tag (default: the chart's)")
+	flags.StringVar(&r.image, "image", "", "name of the manager's image, without a tag; the gateway's, teapot-gateway, is beside it (default: the chart's)")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}

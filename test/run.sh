@@ -40,7 +40,7 @@ before=$(cat $(find "${generated[@]}" -type f | sort) | sha256sum)
 make --no-print-directory generate >/dev/null
 after=$(cat $(find "${generated[@]}" -type f | sort) | sha256sum)
 [ "$before" = "$after" ] || fail "generated files were stale (make generate rewrote them: commit the result)"
-unformatted=$(gofmt -l api cli cmd controllers controlplane docs images internal konnectivity pki release test workers)
+unformatted=$(gofmt -l api cli cmd controllers controlplane docs gateway images internal konnectivity pki release test workers)
 [ -z "$unformatted" ] || fail "gofmt would change: $unformatted"
 go vet ./...
 

@@ -114,8 +114,8 @@ type HibernationStatus struct {
 	// since is when it was decided that the control plane sleeps, or is awake.
 	// +optional
 	Since *metav1.Time `json:"since,omitempty"`
-	// reason is a word for what decided: Requested, Schedule, Idle, WakeRequest, Operation, InUse, Resumed
-	// or KubeletCertificates.
+	// reason is a word for what decided: Requested, Schedule, Idle, WakeRequest, Operation, InUse, Resumed,
+	// KubeletCertificates, Deleting or Awake.
 	// +optional
 	Reason string `json:"reason,omitempty"`
 	// message says it in a sentence, with what is waited for.

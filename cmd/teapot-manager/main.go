@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"time"
+	_ "time/tzdata" // schedules name time zones, and the image has no files of them
 
 	"github.com/spf13/pflag"
 	"k8s.io/klog/v2"

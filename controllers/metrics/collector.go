@@ -27,6 +27,9 @@ var (
 	controlPlaneReady = prometheus.NewDesc("teapot_controlplane_ready",
 		"Whether the TenantControlPlane is Ready (1) or not (0).",
 		[]string{"namespace", "name"}, nil)
+	controlPlaneAsleep = prometheus.NewDesc("teapot_controlplane_asleep",
+		"Whether the TenantControlPlane sleeps (1) or not (0). One that sleeps is not Ready, and should not be.",
+		[]string{"namespace", "name"}, nil)
 	certificateExpiry = prometheus.NewDesc("teapot_controlplane_certificate_expiry_timestamp_seconds",
 		"When the first of the TenantControlPlane's certificates ends if none is renewed, in seconds since 1970.",
 		[]string{"namespace", "name"}, nil)
@@ -53,6 +56,7 @@ type collector struct{ reader client.Reader }
 func (collector) Describe(descriptions chan<- *prometheus.Desc) {
 	descriptions <- controlPlanes
 	descriptions <- controlPlaneReady
+	descriptions <- controlPlaneAsleep
 	descriptions <- certificateExpiry
 }
 
@@ -71,7 +75,7 @@ func (c collector) Collect(metrics chan<- prometheus.Metric) {
 	counts := map[state]int{{string(metav1.ConditionTrue), teapotv1.ReasonReady}: 0}
 	for i := range list.Items {
 		tcp := &list.Items[i]
-		now, ready := state{ready: string(metav1.ConditionUnknown), reason: other}, 0.0
+		now, ready, asleep := state{ready: string(metav1.ConditionUnknown), reason: other}, 0.0, 0.0
 		if condition := meta.FindStatusCondition(tcp.Status.Conditions, teapotv1.ReadyCondition); condition != nil {
 			now = state{ready: string(condition.Status), reason: bounded(condition.Reason)}
 			if condition.Status == metav1.ConditionTrue {
@@ -80,6 +84,10 @@ func (c collector) Collect(metrics chan<- prometheus.Metric) {
 		}
 		counts[now]++
 		metrics <- prometheus.MustNewConstMetric(controlPlaneReady, prometheus.GaugeValue, ready, tcp.Namespace, tcp.Name)
+		if hibernation := tcp.Status.Hibernation; hibernation != nil && hibernation.Phase == teapotv1.HibernationAsleep {
+			asleep = 1
+		}
+		metrics <- prometheus.MustNewConstMetric(controlPlaneAsleep, prometheus.GaugeValue, asleep, tcp.Namespace, tcp.Name)
 		if expire := tcp.Status.CertificatesExpire; expire != nil {
 			metrics <- prometheus.MustNewConstMetric(certificateExpiry, prometheus.GaugeValue, float64(expire.Unix()), tcp.Namespace, tcp.Name)
 		}

@@ -44,35 +44,53 @@ func newClient(t *testing.T, funcs interceptor.Funcs, objects ...client.Object) 
 
 func TestWhatIsSaidOfControlPlanes(t *testing.T) {
 	gone := controlPlane("gone", metav1.ConditionTrue, teapotv1.ReasonReady)
+	asleep := controlPlane("asleep", metav1.ConditionFalse, teapotv1.ReasonAsleep)
+	asleep.Status.Hibernation = &teapotv1.HibernationStatus{Phase: teapotv1.HibernationAsleep}
+	waking := controlPlane("waking", metav1.ConditionFalse, teapotv1.ReasonWaitingForPods)
+	waking.Status.Hibernation = &teapotv1.HibernationStatus{Phase: teapotv1.HibernationWaking}
 	c := newClient(t, interceptor.Funcs{},
 		controlPlane("good", metav1.ConditionTrue, teapotv1.ReasonReady),
 		controlPlane("starting", metav1.ConditionFalse, teapotv1.ReasonWaitingForPods),
 		controlPlane("starting-too", metav1.ConditionFalse, teapotv1.ReasonWaitingForPods),
 		controlPlane("strange", metav1.ConditionFalse, "WrittenBySomebodyElse"),
 		controlPlane("new", "", ""),
-		gone,
+		asleep, waking, gone,
 	)
 	if err := c.Delete(t.Context(), gone); err != nil {
 		t.Fatal(err)
 	}
 	const want = `
+# HELP teapot_controlplane_asleep Whether the TenantControlPlane sleeps (1) or not (0). One that sleeps is not Ready, and should not be.
+# TYPE teapot_controlplane_asleep gauge
+teapot_controlplane_asleep{name="asleep",namespace="acme"} 1
+teapot_controlplane_asleep{name="good",namespace="acme"} 0
+teapot_controlplane_asleep{name="new",namespace="acme"} 0
+teapot_controlplane_asleep{name="starting",namespace="acme"} 0
+teapot_controlplane_asleep{name="starting-too",namespace="acme"} 0
+teapot_controlplane_asleep{name="strange",namespace="acme"} 0
+teapot_controlplane_asleep{name="waking",namespace="acme"} 0
 # HELP teapot_controlplane_certificate_expiry_timestamp_seconds When the first of the TenantControlPlane's certificates ends if none is renewed, in seconds since 1970.
 # TYPE teapot_controlplane_certificate_expiry_timestamp_seconds gauge
+teapot_controlplane_certificate_expiry_timestamp_seconds{name="asleep",namespace="acme"} 1.8e+09
 teapot_controlplane_certificate_expiry_timestamp_seconds{name="good",namespace="acme"} 1.8e+09
 teapot_controlplane_certificate_expiry_timestamp_seconds{name="starting",namespace="acme"} 1.8e+09
 teapot_controlplane_certificate_expiry_timestamp_seconds{name="starting-too",namespace="acme"} 1.8e+09
 teapot_controlplane_certificate_expiry_timestamp_seconds{name="strange",namespace="acme"} 1.8e+09
+teapot_controlplane_certificate_expiry_timestamp_seconds{name="waking",namespace="acme"} 1.8e+09
 # HELP teapot_controlplane_ready Whether the TenantControlPlane is Ready (1) or not (0).
 # TYPE teapot_controlplane_ready gauge
+teapot_controlplane_ready{name="asleep",namespace="acme"} 0
 teapot_controlplane_ready{name="good",namespace="acme"} 1
 teapot_controlplane_ready{name="new",namespace="acme"} 0
 teapot_controlplane_ready{name="starting",namespace="acme"} 0
 teapot_controlplane_ready{name="starting-too",namespace="acme"} 0
 teapot_controlplane_ready{name="strange",namespace="acme"} 0
+teapot_controlplane_ready{name="waking",namespace="acme"} 0
 # HELP teapot_controlplanes Number of TenantControlPlanes by the status and reason of their condition Ready.
 # TYPE teapot_controlplanes gauge
+teapot_controlplanes{ready="False",reason="Asleep"} 1
 teapot_controlplanes{ready="False",reason="Other"} 1
-teapot_controlplanes{ready="False",reason="WaitingForPods"} 2
+teapot_controlplanes{ready="False",reason="WaitingForPods"} 3
 teapot_controlplanes{ready="True",reason="Ready"} 1
 teapot_controlplanes{ready="Unknown",reason="Other"} 1
 `
@@ -106,9 +124,9 @@ func TestSteps(t *testing.T) {
 	ObserveStep(StepInside, 20*time.Millisecond)
 	ObserveStep("made-up", time.Second)
 	ObserveStep("made-up-too", time.Second)
-	// The eight, of which each is there before its first observation, and Other.
-	if n := testutil.CollectAndCount(stepDuration); n != 9 {
-		t.Errorf("%d series, want 9", n)
+	// The eleven, of which each is there before its first observation, and Other.
+	if n := testutil.CollectAndCount(stepDuration); n != 12 {
+		t.Errorf("%d series, want 12", n)
 	}
 }
 

@@ -56,7 +56,7 @@ type effort struct {
 }
 
 // makeFor makes the change to all objects and returns those that it could not be made to. One
-// that is not there any more needs none.
+// that is not there any more, or has a successor with another UID, needs none.
 func (e *effort) makeFor(ctx context.Context, objects []object, change func(context.Context, object) error) (left []object) {
 	var calls errgroup.Group
 	calls.SetLimit(atOnce)
@@ -98,7 +98,7 @@ func (e *effort) note(of object, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.tried++
-	if err == nil || apierrors.IsNotFound(err) {
+	if err == nil || apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 		return
 	}
 	e.left = append(e.left, of)

@@ -81,13 +81,13 @@ func TestAWebhookThatHangsDoesNotHoldUpAShutdown(t *testing.T) {
 	c := newCluster(t, "hangs", "sleep")
 	c.hang("hangs", deletions, c.probeDeletion("hangs"))
 	c.node("machine", "")
-	c.podsOn("machine", "hangs", 60)
+	c.podsOn("machine", "hangs", 200)
 	c.podsOn("machine", "sleep", 60)
 	session := openWith(t, clock.RealClock{}, access())
 	began := time.Now()
 	outcome := asked(t, session, Chores{Shutdown: &Shutdown{Released: []string{"machine"}}}, sweepPatience+5*time.Second, "the shutdown", shutdownDone).Shutdown
 	t.Logf("took %s: %s", time.Since(began).Round(time.Millisecond), outcome.Problems)
-	if want := "60 of 120 pods were not deleted, for example hangs/machine-0: no answer within 5s; "; !strings.HasPrefix(outcome.Problems, want) {
+	if want := "200 of 260 pods were not deleted, for example hangs/machine-0: no answer within 5s; "; !strings.HasPrefix(outcome.Problems, want) {
 		t.Errorf("problems are %q, want %q…", outcome.Problems, want)
 	}
 	if left := c.pods("sleep"); len(left) > 0 {

@@ -71,6 +71,16 @@ func deleteOne(ctx context.Context, t *testing.T, tcp *teapotv1.TenantControlPla
 	}
 }
 
+// sleepNow asks for sleep, or for its end.
+func sleepNow(enabled bool) func(context.Context, *testing.T, *teapotv1.TenantControlPlane) {
+	return func(ctx context.Context, t *testing.T, tcp *teapotv1.TenantControlPlane) {
+		t.Helper()
+		patch(ctx, t, tcp, func(spec *teapotv1.TenantControlPlaneSpec) {
+			spec.Hibernation = &teapotv1.HibernationSpec{Enabled: &enabled}
+		})
+	}
+}
+
 func retained(ctx context.Context, t *testing.T, tcp *teapotv1.TenantControlPlane) {
 	t.Helper()
 	tcp.Spec.DeletionPolicy = teapotv1.DeletionPolicyRetain
@@ -96,6 +106,22 @@ var lives = map[string]life{
 	},
 	"delete":            {before: makeReady, ask: deleteOne, done: isGone},
 	"delete and retain": {before: retained, ask: deleteOne, done: isGone},
+	"hibernate":         {before: makeReady, ask: sleepNow(true), done: isAsleep},
+	"resume": {
+		before: func(ctx context.Context, t *testing.T, tcp *teapotv1.TenantControlPlane) {
+			makeReady(ctx, t, tcp)
+			sleepNow(true)(ctx, t, tcp)
+			undisturbed(ctx, t, tcp, isAsleep(ctx, key(tcp)))
+		},
+		ask: sleepNow(false), done: isReady,
+	},
+	"delete on the way to sleep": {
+		before: func(ctx context.Context, t *testing.T, tcp *teapotv1.TenantControlPlane) {
+			makeReady(ctx, t, tcp)
+			sleepNow(true)(ctx, t, tcp)
+		},
+		ask: deleteOne, done: isGone,
+	},
 	"adopt": {
 		before: func(ctx context.Context, t *testing.T, tcp *teapotv1.TenantControlPlane) {
 			retained(ctx, t, tcp)

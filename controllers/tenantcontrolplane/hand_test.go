@@ -158,6 +158,20 @@ func isReady(ctx context.Context, owner types.NamespacedName) func() error {
 	}
 }
 
+// isAsleep waits until the control plane says that it sleeps.
+func isAsleep(ctx context.Context, owner types.NamespacedName) func() error {
+	return func() error {
+		tcp := &teapotv1.TenantControlPlane{}
+		if err := direct.Get(ctx, owner, tcp); err != nil {
+			return err
+		}
+		if !meta.IsStatusConditionTrue(tcp.Status.Conditions, teapotv1.HibernatedCondition) || tcp.Status.ObservedGeneration != tcp.Generation {
+			return fmt.Errorf("conditions are %+v", tcp.Status.Conditions)
+		}
+		return nil
+	}
+}
+
 // isGone waits for the end of the control plane.
 func isGone(ctx context.Context, owner types.NamespacedName) func() error {
 	return func() error {

@@ -1,9 +1,11 @@
 package tenantcontrolplane_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -12,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	clocktesting "k8s.io/utils/clock/testing"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -90,6 +93,46 @@ func TestARequestWakes(t *testing.T) {
 	phaseBecomes(t, tcp, teapotv1.HibernationAwake)
 	if tcp.Status.Hibernation.Reason != "WakeRequest" {
 		t.Errorf("it is awake for %s: %s", tcp.Status.Hibernation.Reason, tcp.Status.Hibernation.Message)
+	}
+}
+
+// TestCertificatesThatRanOutAsleep: what was issued before a sleep of more than a year is issued anew,
+// and only then does anything start.
+func TestCertificatesThatRanOutAsleep(t *testing.T) {
+	now := time.Now()
+	clock := clocktesting.NewFakePassiveClock(now.Add(-leafLife - time.Hour))
+	tcp := byHand(tenantNamespace(t))
+	makeOne(t.Context(), t, tcp)
+	h := newHand(t, key(tcp), clock, "", 0)
+	t.Cleanup(func() { sweep(context.Background(), t, key(tcp)) })
+	settle := func(what string, done func() error) {
+		t.Helper()
+		if h.settle(t.Context(), t, done) == nil {
+			t.Fatalf("it never was %s", what)
+		}
+	}
+	// Nothing answers with certificates that have not begun or have ended: it goes to sleep half-made.
+	sleepNow(true)(t.Context(), t, tcp)
+	settle("asleep", isAsleep(t.Context(), key(tcp)))
+	for name, certificate := range certificates(t, key(tcp)) {
+		if !certificate.IsCA && certificate.NotAfter.After(now) {
+			t.Fatalf("%s ends %s, and should have run out", name, certificate.NotAfter)
+		}
+	}
+
+	clock.SetTime(now)
+	before := len(h.Asked)
+	sleepNow(false)(t.Context(), t, tcp)
+	settle("ready", isReady(t.Context(), key(tcp)))
+	for name, certificate := range certificates(t, key(tcp)) {
+		if certificate.NotAfter.Before(now) {
+			t.Errorf("%s ended %s", name, certificate.NotAfter)
+		}
+	}
+	issued := slices.Index(h.Asked[before:], "apply Secret "+controlplane.ControlPlaneName)
+	started := slices.Index(h.Asked[before:], "apply Deployment "+controlplane.ControlPlaneName)
+	if issued < 0 || started < issued {
+		t.Errorf("pods were started before their certificates were renewed: %q", h.Asked[before:])
 	}
 }
 

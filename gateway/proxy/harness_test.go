@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -235,12 +236,11 @@ func (x *tenant) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (x *tenant) say(change func(*route.Route)) {
 	x.t.Helper()
 	change(&x.route)
-	leases := x.client.CoordinationV1().Leases(x.namespace())
-	lease := x.lease()
-	for key, value := range x.route.Annotations() {
-		lease.Annotations[key] = value
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": x.route.Annotations()}})
+	if err != nil {
+		x.t.Fatal(err)
 	}
-	if _, err := leases.Update(x.t.Context(), lease, metav1.UpdateOptions{}); err != nil {
+	if _, err := x.client.CoordinationV1().Leases(x.namespace()).Patch(x.t.Context(), route.LeaseName, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
 		x.t.Fatal(err)
 	}
 }

@@ -30,7 +30,8 @@ const (
 func (c *connection) reach() (*net.TCPConn, *rejection) {
 	ctx, cancel := context.WithTimeout(c.ctx, c.options.Hold)
 	defer cancel()
-	if state := c.tenant.State(c.options.Clock.Now()); state.Serves {
+	state := c.tenant.State(c.options.Clock.Now())
+	if state.Serves {
 		if server, err := c.dial(ctx, state.Route.Backend); err == nil {
 			return server, nil
 		}
@@ -38,13 +39,14 @@ func (c *connection) reach() (*net.TCPConn, *rejection) {
 	}
 	defer c.tenant.Hold()()
 	held := c.options.Metrics.holding()
-	server, why := c.wait(ctx)
+	server, why := c.wait(ctx, state.Route)
 	held(server != nil)
 	return server, why
 }
 
-// wait waits for the API server as long as the context goes on.
-func (c *connection) wait(ctx context.Context) (*net.TCPConn, *rejection) {
+// wait waits for the API server as long as the context goes on. A control plane that was put to sleep
+// since the user asked for it, which found it as first says, is not woken for that.
+func (c *connection) wait(ctx context.Context, first route.Route) (*net.TCPConn, *rejection) {
 	for {
 		state := c.tenant.State(c.options.Clock.Now())
 		var again <-chan time.Time
@@ -53,6 +55,7 @@ func (c *connection) wait(ctx context.Context) (*net.TCPConn, *rejection) {
 			return nil, &rejection{reason: unknownName, reply: hello.Alert(hello.AlertUnrecognizedName)}
 		case state.Route.Asleep && !state.Route.WakeOnRequest:
 			return nil, &rejection{reason: asleep, reply: hello.Alert(hello.AlertAccessDenied)}
+		case state.Route.Asleep && !(first.Asleep && first.Since.Equal(state.Route.Since)):
 		case state.Route.Asleep:
 			c.options.Routes.Wake(c.ctx, c.tenant, c.client)
 		case state.Serves:

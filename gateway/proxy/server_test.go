@@ -271,6 +271,9 @@ func TestProxyProtocol(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			g := startGateway(t, settings{proxyFrom: tt.from})
+			if got := g.clientOf(t, tt.header); tt.user != "" && got != tt.user {
+				t.Errorf("the user is known as %s", got)
+			}
 			for _, together := range []bool{true, false} {
 				conn := g.connect(t)
 				var secure *tls.Conn
@@ -300,6 +303,7 @@ func TestProxyProtocol(t *testing.T) {
 				if answer, err := io.ReadAll(secure); err != nil || !bytes.HasPrefix(answer, []byte("HTTP/1.1 200")) {
 					t.Fatalf("got %q, %v", answer, err)
 				}
+				conn.Close()
 				g.gauge(t, g.metrics.openNow, 0)
 				if testutil.ToFloat64(g.metrics.bytes[relay.ToClient][relay.Splice]) == before {
 					t.Error("nothing was spliced")
@@ -310,6 +314,34 @@ func TestProxyProtocol(t *testing.T) {
 			}
 		})
 	}
+}
+
+// clientOf is who the gateway takes the client for that says this first.
+func (g *gateway) clientOf(t *testing.T, says string) string {
+	t.Helper()
+	listener, err := Listen(t.Context(), "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	conn, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, says+"\x16"); err != nil {
+		t.Fatal(err)
+	}
+	accepted, err := listener.AcceptTCP()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer accepted.Close()
+	c := &connection{Server: g.Server, TCPConn: accepted}
+	if already, why := c.source(); why == nil && len(already) > 0 && string(already) != "\x16" {
+		t.Errorf("%q was taken for what comes after the header", already)
+	}
+	return c.client.String()
 }
 
 // begins is a connection on which something is said together with the first thing that is.

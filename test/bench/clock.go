@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/teapot-cloud/teapot/test/devcluster/netdial"
 )
@@ -42,13 +41,9 @@ func readyz(address string, ca []byte) (question, error) {
 	return question{"https://" + address + "/readyz", &tls.Config{RootCAs: roots}}, nil
 }
 
-// questions are the two that a kubeconfig's owner asks: whether the API server is ready,
-// and for the namespaces, which needs the user's rights and etcd.
-func questions(kubeconfig []byte) (ready, namespaces question, err error) {
-	config, err := clientcmd.RESTConfigFromKubeConfig(kubeconfig)
-	if err != nil {
-		return ready, namespaces, fmt.Errorf("reading a user's kubeconfig: %w", err)
-	}
+// questions are the two that a user asks: whether the API server is ready, and for the namespaces,
+// which needs the user's rights and etcd.
+func questions(config *rest.Config) (ready, namespaces question, err error) {
 	secured, err := rest.TLSConfigFor(config)
 	if err != nil {
 		return ready, namespaces, fmt.Errorf("reading a user's kubeconfig: %w", err)

@@ -73,16 +73,16 @@ func (b *bench) crowdOfTenants(ctx context.Context) (float64, error) {
 	return took, b.removeTenants(ctx)
 }
 
-// untilRequest applies a TenantControlPlane and returns when its user's request is answered.
+// untilRequest applies a TenantControlPlane and returns when a user's request by its address is answered.
 func (b *bench) untilRequest(ctx context.Context, tenant *teapotv1.TenantControlPlane) error {
 	if _, err := b.create(ctx, tenant); err != nil {
 		return err
 	}
-	kubeconfig, err := b.userKubeconfig(ctx, tenant.Name)
+	config, err := b.byAddress(ctx, tenant.Name)
 	if err != nil {
 		return err
 	}
-	_, request, err := questions(kubeconfig)
+	_, request, err := questions(config)
 	if err != nil {
 		return err
 	}

@@ -50,6 +50,40 @@ func (p *prepared) run(ctx context.Context) (time.Duration, error) {
 	return at.Sub(begun), err
 }
 
+// stop ends a floor's pod as kubectl does and returns when it is gone. Its volume stays.
+func (b *bench) stop(ctx context.Context, p *prepared) (*corev1.Pod, error) {
+	pods, err := b.podsOfFloor(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	if len(pods) != 1 {
+		return nil, fmt.Errorf("floor %s has %d pods, not one", p.namespace, len(pods))
+	}
+	pod := &pods[0]
+	if err := b.client.Delete(ctx, pod); err != nil {
+		return nil, fmt.Errorf("deleting the floor's pod %s/%s: %w", pod.Namespace, pod.Name, err)
+	}
+	err = waitFor(ctx, goneWithin, "the pod of floor "+p.namespace+" to be gone", func(ctx context.Context) (bool, error) {
+		left, err := b.podsOfFloor(ctx, p)
+		return len(left) == 0, err
+	})
+	return pod, err
+}
+
+// runAgain starts a pod that was stopped, on the volume that it had, and returns how long it was until
+// its API server was ready.
+func (b *bench) runAgain(ctx context.Context, p *prepared, stopped *corev1.Pod) (time.Duration, error) {
+	pod := &corev1.Pod{Spec: *stopped.Spec.DeepCopy()}
+	pod.Namespace, pod.Name, pod.Labels = stopped.Namespace, stopped.Name, stopped.Labels
+	pod.Spec.NodeName = "" // the scheduler's work is on the clock, as it is for a TenantControlPlane
+	begun := time.Now()
+	if err := b.client.Create(ctx, pod); err != nil {
+		return 0, fmt.Errorf("creating the floor's pod %s/%s again: %w", pod.Namespace, pod.Name, err)
+	}
+	at, err := p.question.answered(ctx)
+	return at.Sub(begun), err
+}
+
 // podsOfFloor are the pods of a floor: one.
 func (b *bench) podsOfFloor(ctx context.Context, p *prepared) ([]corev1.Pod, error) {
 	pods := &corev1.PodList{}

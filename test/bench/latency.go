@@ -10,7 +10,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
 	"github.com/teapot-cloud/teapot/test/devcluster/netdial"
@@ -25,13 +24,9 @@ const requestsEach = 1200
 func (b *bench) measureLatency(ctx context.Context, tenants []*teapotv1.TenantControlPlane, floors []*prepared) ([]Result, error) {
 	var medians, tails [2][]float64 // floors, tenants
 	for i := range tenants {
-		kubeconfig, err := b.userKubeconfig(ctx, tenants[i].Name)
+		ours, err := b.byAddress(ctx, tenants[i].Name)
 		if err != nil {
 			return nil, err
-		}
-		ours, err := clientcmd.RESTConfigFromKubeConfig(kubeconfig)
-		if err != nil {
-			return nil, fmt.Errorf("reading a user's kubeconfig: %w", err)
 		}
 		floor := &rest.Config{Host: "https://" + floors[i].Address, TLSClientConfig: rest.TLSClientConfig{
 			CAData: floors[i].CA, CertData: floors[i].Client.Cert, KeyData: floors[i].Client.Key,

@@ -14,7 +14,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -112,12 +111,8 @@ func (b *bench) newTenantWithMachines(ctx context.Context, count int) (*tenantWi
 	if _, err := b.create(ctx, tenant); err != nil {
 		return nil, err
 	}
-	kubeconfig, err := b.userKubeconfig(ctx, t.name)
-	if err != nil {
+	if t.config, err = b.byAddress(ctx, t.name); err != nil {
 		return nil, err
-	}
-	if t.config, err = clientcmd.RESTConfigFromKubeConfig(kubeconfig); err != nil {
-		return nil, fmt.Errorf("reading a user's kubeconfig: %w", err)
 	}
 	t.config.QPS, t.config.Dial = -1, netdial.DialContext
 	if t.nodes, err = kubernetes.NewForConfig(t.config); err != nil {

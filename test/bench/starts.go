@@ -74,11 +74,11 @@ func (b *bench) startTenant(ctx context.Context, tenant *teapotv1.TenantControlP
 	if err != nil {
 		return err
 	}
-	kubeconfig, err := b.userKubeconfig(ctx, tenant.Name)
+	config, err := b.byAddress(ctx, tenant.Name)
 	if err != nil {
 		return err
 	}
-	ready, namespaces, err := questions(kubeconfig)
+	ready, namespaces, err := questions(config)
 	if err != nil {
 		return err
 	}

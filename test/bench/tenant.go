@@ -8,6 +8,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
@@ -33,12 +35,37 @@ func (b *bench) create(ctx context.Context, tenant *teapotv1.TenantControlPlane)
 	return begun, nil
 }
 
-// userKubeconfig waits for the kubeconfig that a user would export. It watches, since
-// asking again and again would load the machine that is measured.
-func (b *bench) userKubeconfig(ctx context.Context, tenant string) ([]byte, error) {
+// byAddress waits for the kubeconfig that a user would export, and has it lead to the API server by
+// the address of its own, as machines come: the gateway, through which users come where there is one,
+// is measured apart.
+func (b *bench) byAddress(ctx context.Context, tenant string) (*rest.Config, error) {
+	users, err := b.kubeconfig(ctx, controlplane.UserKubeconfigName(tenant))
+	if err != nil {
+		return nil, err
+	}
+	config, err := clientcmd.RESTConfigFromKubeConfig(users)
+	if err != nil {
+		return nil, fmt.Errorf("reading a user's kubeconfig: %w", err)
+	}
+	// Cluster API's way in is that of machines. No control plane of the bench has a Cluster of another
+	// name.
+	controllers, err := b.kubeconfig(ctx, controlplane.KubeconfigName(tenant))
+	if err != nil {
+		return nil, err
+	}
+	address, err := clientcmd.RESTConfigFromKubeConfig(controllers)
+	if err != nil {
+		return nil, fmt.Errorf("reading the kubeconfig of Cluster API's controllers: %w", err)
+	}
+	config.Host, config.ServerName = address.Host, address.ServerName
+	return config, nil
+}
+
+// kubeconfig waits for a kubeconfig in a Secret. It watches, since asking again and again would load
+// the machine that is measured.
+func (b *bench) kubeconfig(ctx context.Context, name string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, readyWithin)
 	defer cancel()
-	name := controlplane.UserKubeconfigName(tenant)
 	for {
 		// Without a resource version the watch begins with what exists.
 		watch, err := b.client.Watch(ctx, &corev1.SecretList{}, client.InNamespace(tenantsNamespace),

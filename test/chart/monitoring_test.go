@@ -41,7 +41,7 @@ func TestTheGatewaysMetrics(t *testing.T) {
 	for _, family := range families {
 		exported[family.GetName()] = true
 		if family.GetType() == dto.MetricType_HISTOGRAM {
-			exported[family.GetName()+"_count"] = true
+			exported[family.GetName()+"_count"], exported[family.GetName()+"_bucket"] = true, true
 		}
 	}
 	wanted, err := os.ReadFile(filepath.Join(apiserver.Root(t), "test", "chart", "promrules", "exported-metrics-gateway.txt"))

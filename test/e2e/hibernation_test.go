@@ -110,7 +110,7 @@ func (x *machinesTenant) isAsleep(t *testing.T) {
 func (x *machinesTenant) wakesOnRequest(t *testing.T, left *leftThings) {
 	t.Helper()
 	began := time.Now()
-	out, err := x.kubectl(t.Context(), "get", "configmap", left.name, "-o", "jsonpath={.data.written}")
+	out, err := x.kubectl(t.Context(), "get", "configmap", left.name, "-o", "jsonpath={.data.written}", "--request-timeout="+awakeWithin.String())
 	if err != nil {
 		t.Fatalf("after %s: %v", time.Since(began), err)
 	}

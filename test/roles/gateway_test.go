@@ -2,10 +2,12 @@ package roles
 
 import (
 	"context"
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr/testr"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -13,10 +15,14 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
+	coordinationclient "k8s.io/client-go/kubernetes/typed/coordination/v1"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
 	"github.com/teapot-cloud/teapot/controlplane/route"
+	"github.com/teapot-cloud/teapot/gateway/routes"
+	"github.com/teapot-cloud/teapot/test/apiserver"
 	"github.com/teapot-cloud/teapot/test/render"
 )
 
@@ -161,6 +167,85 @@ func TestTheGateway(t *testing.T) {
 		"asking for a token of its own": c.SubResource("token").Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: render.Namespace, Name: "teapot-gateway"}}, &authenticationv1.TokenRequest{}),
 	} {
 		wantForbidden(t, what, err)
+	}
+}
+
+// TestTheGatewaysCode does its work with the rights that the chart gives it.
+func TestTheGatewaysCode(t *testing.T) {
+	as(t, gateway)
+	admin := asAdmin(t)
+	lease := theRoute(t)
+	lease.Annotations[teapotv1.GatewayWakeAnnotation] = "true"
+	forget(t, lease)
+	mustCreate(t, admin, lease)
+
+	config := apiserver.Config(t)
+	config.Impersonate.UserName = gateway
+	leases, err := coordinationclient.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writes := make(chan error, 10)
+	known := routes.New(routes.Options{
+		Leases: leases, Pod: "teapot-gateway-0", Clock: clock.RealClock{}, Log: testr.New(t),
+		Wrote: func(_ routes.What, err error) { writes <- err },
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		known.Run(ctx)
+		close(ended)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-ended
+	})
+	wrote := func(what string) {
+		t.Helper()
+		select {
+		case err := <-writes:
+			if err != nil {
+				t.Fatalf("%s: %v", what, err)
+			}
+		case <-time.After(deadline):
+			t.Fatalf("%s: nothing was written", what)
+		}
+	}
+
+	var asked *routes.Tenant
+	await(t, "the gateway knows the control plane", func() (found bool) {
+		asked, found = known.Lookup("acme.acme.teapot.internal")
+		return found
+	})
+	user := netip.MustParseAddr("192.0.2.7")
+	known.Wake(ctx, asked, user)
+	wrote("asking for the control plane")
+	read := func() *coordinationv1.Lease {
+		t.Helper()
+		now := &coordinationv1.Lease{}
+		if err := admin.Get(t.Context(), client.ObjectKeyFromObject(lease), now); err != nil {
+			t.Fatal(err)
+		}
+		return now
+	}
+	if now := read(); route.WakeRequested(now).IsZero() {
+		t.Errorf("nobody asks for the control plane: %+v", now.Spec)
+	}
+	if err := admin.Patch(t.Context(), read(), merge(`{"metadata": {"annotations": {"gateway.teapot.dev/state": "Awake"}}}`)); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the gateway knows that it is awake", func() bool { return !asked.State(time.Now()).Route.Asleep })
+	known.Opened(asked, user)
+	wrote("saying who is connected")
+	if connections, _ := route.Users(read(), time.Now()); connections != 1 {
+		t.Errorf("%d connections are known, want 1", connections)
+	}
+	known.Closed(asked, user)
+	if err := known.Finish(ctx); err != nil {
+		t.Errorf("the last words: %v", err)
+	}
+	if connections, _ := route.Users(read(), time.Now()); connections != 0 {
+		t.Errorf("%d connections are known at the end, want none", connections)
 	}
 }
 

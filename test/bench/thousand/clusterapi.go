@@ -158,7 +158,7 @@ func (r *room) awaitWebhooks(ctx context.Context, probes []string) error {
 func (r *room) saidBy() string {
 	var said strings.Builder
 	for _, provider := range r.providers {
-		fmt.Fprintf(&said, "%s:\n%s\n", provider.name, tail(filepath.Join(r.folder, provider.name+".log")))
+		fmt.Fprintf(&said, "%s:\n%s\n", provider.Name, tail(filepath.Join(r.folder, provider.Name+".log")))
 	}
 	return said.String()
 }

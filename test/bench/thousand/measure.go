@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
+	"github.com/teapot-cloud/teapot/test/bench/process"
 )
 
 // Names of the figures.
@@ -201,10 +202,10 @@ func (r *room) idle(ctx context.Context, window time.Duration) (idleUse, error) 
 	first, last := samples[0], samples[len(samples)-1]
 	memory := make([]float64, len(samples))
 	for i, s := range samples {
-		memory[i] = s.mib()
+		memory[i] = s.MiB()
 	}
 	return idleUse{
-		mib: mid(memory), millicores: last.millicores(first.usage), asked: last.askedASecond(first), writes: writesAfter.since(writesBefore),
+		mib: mid(memory), millicores: last.Millicores(first.Usage), asked: last.askedASecond(first), writes: writesAfter.since(writesBefore),
 	}, nil
 }
 
@@ -240,7 +241,7 @@ func (r *room) restart(ctx context.Context) (restarted, error) {
 		sampling <- err
 	}()
 	err = r.awaitPolls(ctx, 1, 5*time.Minute)
-	result.took = time.Since(r.manager.started)
+	result.took = time.Since(r.manager.Started)
 	if err == nil {
 		err = r.settle(ctx)
 	}
@@ -250,10 +251,10 @@ func (r *room) restart(ctx context.Context) (restarted, error) {
 	}
 	taken := <-samples
 	for i := 1; i < len(taken); i++ {
-		result.millicores = max(result.millicores, taken[i].millicores(taken[i-1].usage))
+		result.millicores = max(result.millicores, taken[i].Millicores(taken[i-1].Usage))
 		result.asked = max(result.asked, taken[i].askedASecond(taken[i-1]))
 	}
-	result.cpu = taken[len(taken)-1].cpu
+	result.cpu = taken[len(taken)-1].CPU
 	after, err := r.writes(ctx)
 	result.writes = after.since(before)
 	return result, err
@@ -261,12 +262,12 @@ func (r *room) restart(ctx context.Context) (restarted, error) {
 
 // sample is a look at the manager and at how often its tenants were asked until then.
 type sample struct {
-	usage
+	process.Usage
 	answered int64
 }
 
 func (s sample) askedASecond(earlier sample) float64 {
-	return float64(s.answered-earlier.answered) / s.at.Sub(earlier.at).Seconds()
+	return float64(s.answered-earlier.answered) / s.At.Sub(earlier.At).Seconds()
 }
 
 // sample looks each second until the end.
@@ -275,7 +276,7 @@ func (r *room) sample(ctx context.Context, end <-chan time.Time) ([]sample, erro
 	defer ticker.Stop()
 	var samples []sample
 	for ended := false; !ended; {
-		use, err := r.manager.usage()
+		use, err := r.manager.Usage()
 		if err != nil {
 			return nil, err
 		}

@@ -35,6 +35,7 @@ import (
 	"github.com/teapot-cloud/teapot/controllers"
 	"github.com/teapot-cloud/teapot/pki"
 	"github.com/teapot-cloud/teapot/test/apiserver"
+	"github.com/teapot-cloud/teapot/test/bench/process"
 )
 
 // namespace holds every TenantControlPlane of a room.
@@ -53,9 +54,9 @@ type room struct {
 	apiServerMetrics, managerMetrics *http.Client
 
 	folder, binary, kubeconfig, log string
-	manager                         *process
+	manager                         *process.Process
 	// providers are Cluster API's, if it is there.
-	providers []*process
+	providers []*process.Process
 
 	// closing undoes what was opened, last first.
 	closing []func() error
@@ -72,7 +73,7 @@ func openRoom(ctx context.Context) (*room, error) {
 	r.folder = folder
 	r.closing = append(r.closing, func() error { return os.RemoveAll(folder) })
 	r.log, r.kubeconfig = filepath.Join(folder, "manager.log"), filepath.Join(folder, "kubeconfig")
-	if r.binary, err = buildManager(ctx, folder); err != nil {
+	if r.binary, err = process.Build(ctx, folder, "cmd/teapot-manager"); err != nil {
 		return r, err
 	}
 
@@ -109,10 +110,10 @@ func openRoom(ctx context.Context) (*room, error) {
 func (r *room) close() error {
 	var errs []error
 	if r.manager != nil {
-		errs = append(errs, r.manager.stop())
+		errs = append(errs, r.manager.Stop())
 	}
 	for _, provider := range r.providers {
-		errs = append(errs, provider.stop())
+		errs = append(errs, provider.Stop())
 	}
 	for i := len(r.closing) - 1; i >= 0; i-- {
 		errs = append(errs, r.closing[i]())
@@ -264,7 +265,7 @@ func tail(file string) string {
 func (r *room) stopManager() error {
 	m := r.manager
 	r.manager = nil
-	return m.stop()
+	return m.Stop()
 }
 
 func (r *room) managerSays(ctx context.Context) (map[string]*dto.MetricFamily, error) {
@@ -365,10 +366,8 @@ func (r *room) awaitEach(ctx context.Context, interval, within time.Duration, do
 			if each == nil {
 				continue
 			}
-			select {
-			case <-each.ended:
-				return false, fmt.Errorf("%s has ended: %s", each.name, each.command.ProcessState)
-			default:
+			if err := each.Err(); err != nil {
+				return false, err
 			}
 		}
 		return done(), nil

@@ -29,6 +29,7 @@ func TestAlerts(t *testing.T) {
 		nobody    = ""
 		working   = `teapot_controlplanes{namespace="teapot-system",ready="True",reason="Ready"} `
 		ready     = `teapot_controlplane_ready{namespace="acme",name=`
+		sleeps    = `teapot_controlplane_asleep{namespace="acme",name=`
 		expiry    = `teapot_controlplane_certificate_expiry_timestamp_seconds{namespace="acme",name=`
 		errors    = `controller_runtime_reconcile_errors_total{namespace="teapot-system",controller="tenantcontrolplane"} `
 		succeeded = `controller_runtime_reconcile_total{namespace="teapot-system",controller="tenantcontrolplane",result="success"} `
@@ -62,7 +63,11 @@ func TestAlerts(t *testing.T) {
 			// Another manager has become the leader meanwhile.
 			ready + `"handed-over",pod="a"} 0x115 stale`,
 			ready + `"handed-over",pod="b"} _x115 0x5`,
-		}, []string{"broken", "handed-over"}},
+			ready + `"asleep"} 1x60 0x60`, sleeps + `"asleep"} 0x61 1x59`,
+			ready + `"awake"} 1x120`, sleeps + `"awake"} 0x120`,
+			ready + `"woken-and-broken"} 0x120`, sleeps + `"woken-and-broken"} 1x60 0x60`,
+			ready + `"just-woken"} 0x120`, sleeps + `"just-woken"} 1x115 0x5`,
+		}, []string{"broken", "handed-over", "woken-and-broken"}},
 
 		{"TeapotCertificateExpiring", "certificates of every age", []string{
 			expiry + `"fresh"} ` + in(365*day) + `x120`,
