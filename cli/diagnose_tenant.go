@@ -191,8 +191,8 @@ func (c *collector) throughPod(ctx context.Context) (pod string, dial func(conte
 		return "", nil, nil, err
 	}
 	t := &tunnel{pod: pod, conn: conn}
-	return pod, func(context.Context, string, string) (net.Conn, error) {
-		s, err := t.openStreams(controlplane.PortAPIServer)
+	return pod, func(ctx context.Context, _, _ string) (net.Conn, error) {
+		s, err := t.openStreams(ctx, controlplane.PortAPIServer)
 		if err != nil {
 			return nil, err
 		}

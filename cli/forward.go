@@ -92,7 +92,7 @@ func (f *forwarder) handle(ctx context.Context, conn net.Conn) {
 			f.noteOnce("Connection closed: %v%s", err, f.why(ctx))
 			return
 		}
-		s, err := t.openStreams(f.port)
+		s, err := t.openStreams(hold, f.port)
 		if err != nil {
 			// Nothing was read from the connection yet, so another tunnel will do.
 			t.close()
@@ -246,12 +246,12 @@ type streams struct {
 
 // openStreams begins a connection, in the way that kubelet's port-forward protocol
 // wants it: the error stream first, both with one request id.
-func (t *tunnel) openStreams(port int32) (*streams, error) {
+func (t *tunnel) openStreams(ctx context.Context, port int32) (*streams, error) {
 	headers := http.Header{}
 	headers.Set(corev1.PortHeader, strconv.Itoa(int(port)))
 	headers.Set(corev1.PortForwardRequestIDHeader, strconv.FormatInt(t.requests.Add(1), 10))
 	headers.Set(corev1.StreamType, corev1.StreamTypeError)
-	errorStream, err := t.conn.CreateStream(headers)
+	errorStream, err := t.createStream(ctx, headers)
 	if err != nil {
 		return nil, err
 	}
@@ -260,12 +260,39 @@ func (t *tunnel) openStreams(port int32) (*streams, error) {
 		return nil, err
 	}
 	headers.Set(corev1.StreamType, corev1.StreamTypeData)
-	dataStream, err := t.conn.CreateStream(headers)
+	dataStream, err := t.createStream(ctx, headers)
 	if err != nil {
 		t.conn.RemoveStreams(errorStream)
 		return nil, err
 	}
 	return &streams{tunnel: t, data: dataStream, error: errorStream}, nil
+}
+
+// errTunnelEnded is why a stream could not be opened.
+var errTunnelEnded = errors.New("the tunnel has ended")
+
+// createStream is CreateStream of the tunnel's connection, which waits half a minute for the answer
+// even if the connection has ended meanwhile (createStreamResponseTimeout in
+// k8s.io/streaming/pkg/httpstream/spdy/connection.go).
+func (t *tunnel) createStream(ctx context.Context, headers http.Header) (httpstream.Stream, error) {
+	type result struct {
+		stream httpstream.Stream
+		err    error
+	}
+	results := make(chan result, 1)
+	headers = headers.Clone()
+	go func() {
+		stream, err := t.conn.CreateStream(headers)
+		results <- result{stream, err}
+	}()
+	select {
+	case r := <-results:
+		return r.stream, r.err
+	case <-t.conn.CloseChan():
+		return nil, errTunnelEnded
+	case <-ctx.Done():
+		return nil, context.Cause(ctx) // the caller closes the tunnel, and the stream with it
+	}
 }
 
 // carry copies in both directions until either side is done, and returns what the

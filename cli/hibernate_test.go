@@ -167,7 +167,11 @@ func TestHibernateShowsProgress(t *testing.T) {
 		t.Helper()
 		eventually(t, text, func() bool { return strings.Contains(i.stderr.String(), text) })
 	}
-	seen("a user's request wakes it")
+	eventually(t, "it watches", func() bool {
+		api.mu.Lock()
+		defer api.mu.Unlock()
+		return len(api.watchers) == 1
+	})
 	put := func(phase teapotv1.HibernationPhase, message string, current int64) {
 		api.put(hibernating(phase, message, generation(2, current)))
 	}

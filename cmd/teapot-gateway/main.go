@@ -78,10 +78,24 @@ func run(ctx context.Context, args []string) error {
 
 	// The routes outlive the signal: those who are in go on to count as users.
 	running, end := context.WithCancel(context.WithoutCancel(ctx))
-	defer end()
-	go known.Run(running)
+	ended := make(chan struct{})
+	go func() {
+		known.Run(running)
+		close(ended)
+	}()
+	defer func() {
+		end()
+		<-ended
+	}()
 	accepting := make(chan error, 1)
-	go func() { accepting <- server.Serve(listener) }()
+	go func() {
+		// Until then, nobody has a name: those who come already wait to be accepted.
+		select {
+		case <-known.Synced():
+		case <-ctx.Done():
+		}
+		accepting <- server.Serve(listener)
+	}()
 	log.Info("letting users in", "version", version.Version, "address", listener.Addr().String())
 
 	select {
@@ -89,12 +103,22 @@ func run(ctx context.Context, args []string) error {
 	case err := <-accepting:
 		return err
 	}
-	return leave(log, flags, listener, server, known)
+	if err := leave(log, flags, listener, server); err != nil {
+		return err
+	}
+	end()
+	<-ended
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWritesWithin)
+	defer cancel()
+	if err := known.Finish(last); err != nil {
+		return fmt.Errorf("writing that nobody is connected here any more: %w", err)
+	}
+	return nil
 }
 
 // leave ends without anybody noticing, if they are done in time: those who send connections hear first
 // that this gateway is not ready, then no more are accepted, and those there are go on for a while.
-func leave(log logr.Logger, flags *flags, listener interface{ Close() error }, server *proxy.Server, known *routes.Routes) error {
+func leave(log logr.Logger, flags *flags, listener interface{ Close() error }, server *proxy.Server) error {
 	time.Sleep(flags.drainDelay)
 	if err := listener.Close(); err != nil {
 		return fmt.Errorf("ending to listen: %w", err)
@@ -103,10 +127,5 @@ func leave(log logr.Logger, flags *flags, listener interface{ Close() error }, s
 	ctx, cancel := context.WithTimeout(context.Background(), flags.drainTimeout)
 	defer cancel()
 	server.Drain(ctx)
-	ctx, cancel = context.WithTimeout(context.Background(), lastWritesWithin)
-	defer cancel()
-	if err := known.Finish(ctx); err != nil {
-		return fmt.Errorf("writing that nobody is connected here any more: %w", err)
-	}
 	return nil
 }

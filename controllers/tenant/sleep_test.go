@@ -123,37 +123,58 @@ func TestManyPodsGoInTime(t *testing.T) {
 
 // TestAnAPIServerThatGoesInTheMiddle: a shutdown goes on when it is back, and ends when it is not.
 func TestAnAPIServerThatGoesInTheMiddle(t *testing.T) {
-	for name, returns := range map[string]bool{"and returns": true, "and stays away": false} {
-		t.Run(name, func(t *testing.T) {
-			c := newCluster(t, "sleep")
-			c.node("machine", "")
-			c.podsOn("machine", "sleep", 40)
-			var deleted atomic.Int32
-			var gone atomic.Bool
-			api := interpose(t, func(r *http.Request) bool {
-				if r.Method == http.MethodDelete && strings.Contains(r.URL.Path, "/pods/") && deleted.Add(1) == 20 {
-					gone.Store(true)
-				}
-				return !gone.Load()
-			})
-			session := openFast(t, api.access)
-			plan := Chores{Shutdown: &Shutdown{Released: []string{"machine"}}}
-			asked(t, session, plan, 10*time.Second, "the loss", func(Answers) bool { return gone.Load() && !session.Observe().Answered })
-			if a := session.Ask(plan); a.Shutdown.Done {
-				t.Errorf("done in the middle: %+v", a)
+	const atDeletion = 20 // of 40
+	away := func(t *testing.T, let func(deletion int32, gone bool) bool) (*cluster, *Session, *atomic.Bool) {
+		c := newCluster(t, "sleep")
+		c.node("machine", "")
+		c.podsOn("machine", "sleep", 40)
+		var deleted atomic.Int32
+		gone := &atomic.Bool{}
+		api := interpose(t, func(r *http.Request) bool {
+			deletion := int32(0)
+			if r.Method == http.MethodDelete && strings.Contains(r.URL.Path, "/pods/") {
+				deletion = deleted.Add(1)
 			}
-			if returns {
-				gone.Store(false)
+			if deletion == atDeletion {
+				gone.Store(true)
 			}
-			outcome := asked(t, session, plan, 20*time.Second, "the end", shutdownDone).Shutdown
-			switch left := c.pods("sleep"); {
-			case returns && (outcome.Problems != "" || len(left) > 0):
-				t.Errorf("%d pods stay; problems are %q", len(left), outcome.Problems)
-			case !returns && !strings.Contains(outcome.Problems, "did not answer within 30s"):
-				t.Errorf("problems are %q", outcome.Problems)
-			}
+			return let(deletion, gone.Load())
 		})
+		return c, openFast(t, api.access), gone
 	}
+	plan := Chores{Shutdown: &Shutdown{Released: []string{"machine"}}}
+	untilAway := func(t *testing.T, session *Session, gone *atomic.Bool) {
+		t.Helper()
+		a := asked(t, session, plan, 10*time.Second, "the loss", func(Answers) bool { return gone.Load() && !session.Observe().Answered })
+		if a.Shutdown.Done {
+			t.Errorf("done in the middle: %+v", a)
+		}
+	}
+	nothingLeft := func(t *testing.T, c *cluster, session *Session) {
+		t.Helper()
+		outcome := asked(t, session, plan, 20*time.Second, "the end", shutdownDone).Shutdown
+		if left := c.pods("sleep"); outcome.Problems != "" || len(left) > 0 {
+			t.Errorf("%d pods stay; problems are %q", len(left), outcome.Problems)
+		}
+	}
+	t.Run("and returns", func(t *testing.T) {
+		c, session, gone := away(t, func(_ int32, gone bool) bool { return !gone })
+		untilAway(t, session, gone)
+		gone.Store(false)
+		nothingLeft(t, c, session)
+	})
+	t.Run("for a moment", func(t *testing.T) {
+		c, session, _ := away(t, func(deletion int32, _ bool) bool { return deletion < atDeletion || deletion > atDeletion+5 })
+		nothingLeft(t, c, session)
+	})
+	t.Run("and stays away", func(t *testing.T) {
+		_, session, gone := away(t, func(_ int32, gone bool) bool { return !gone })
+		untilAway(t, session, gone)
+		outcome := asked(t, session, plan, 20*time.Second, "the end", shutdownDone).Shutdown
+		if !strings.Contains(outcome.Problems, "did not answer within 30s") {
+			t.Errorf("problems are %q", outcome.Problems)
+		}
+	})
 }
 
 // TestAManagerThatIsKilledInTheMiddle: another does the rest.

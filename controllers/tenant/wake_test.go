@@ -155,9 +155,13 @@ func TestWhatResistsIsTriedAgain(t *testing.T) {
 		}
 		return true
 	})
-	session := openFast(t, api.access)
+	hurried := newFastClock()
+	session, began := openWith(t, hurried, api.access), hurried.Now()
 	wake := Chores{Wake: &Wake{Pods: []string{"control-plane"}}}
 	a := asked(t, session, wake, 20*time.Second, "some tries", func(Answers) bool { return tries.Load() > 2 })
+	if took := hurried.Since(began); took < 3*time.Second {
+		t.Errorf("three tries within %s, want a second and then two between them", took)
+	}
 	if a.Wake.Done || !strings.HasPrefix(a.Wake.Problems, "1 of 1 pods were not deleted, for example wake/stale: ") {
 		t.Errorf("answers are %+v", a.Wake)
 	}

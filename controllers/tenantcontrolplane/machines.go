@@ -74,7 +74,7 @@ func (s *scope) endCluster(ctx context.Context) (*clusterv1.Cluster, []string, e
 		}
 		log.FromContext(ctx).Info("deleting the Cluster and its machines", "cluster", cluster.Name)
 	}
-	if _, asleep := clusterapi.Hibernating(cluster); asleep && !cluster.DeletionTimestamp.IsZero() {
+	if _, asleep := clusterapi.Hibernating(cluster); asleep {
 		// Cluster API deletes nothing that is paused.
 		s.cluster = cluster
 		if err := s.markCluster(ctx, teapotv1.HibernatedWorkersRelease, false); err != nil && !errors.As(err, &waiting{}) {

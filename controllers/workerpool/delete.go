@@ -68,6 +68,11 @@ func (s *scope) end(ctx context.Context) (bool, error) {
 	if left {
 		s.machineDeployment = md
 	}
+	if s.asleep() {
+		if err := s.passNodes(ctx); err != nil {
+			return false, err
+		}
+	}
 	if left || len(s.machines) > 0 {
 		abandoned, err := s.abandoned(ctx)
 		if err != nil || !abandoned {

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
@@ -98,10 +100,10 @@ func (s *scope) skipDrains(ctx context.Context) error {
 		return err
 	}
 	for i := range machines.Items {
-		err := s.patchMachine(ctx, &machines.Items[i], func(annotations map[string]string) {
+		err := s.patchMachine(ctx, &machines.Items[i], func(machine *clusterv1.Machine) {
 			for _, key := range undrained {
-				if _, has := annotations[key]; !has {
-					annotations[key] = undrainedBySleep
+				if !metav1.HasAnnotation(machine.ObjectMeta, key) {
+					metav1.SetMetaDataAnnotation(&machine.ObjectMeta, key, undrainedBySleep)
 				}
 			}
 		})
@@ -112,16 +114,31 @@ func (s *scope) skipDrains(ctx context.Context) error {
 	return nil
 }
 
-func (s *scope) patchMachine(ctx context.Context, machine *clusterv1.Machine, change func(annotations map[string]string)) error {
-	before := machine.DeepCopy()
-	if machine.Annotations == nil {
-		machine.Annotations = map[string]string{}
+// passNodes has Machines that are being deleted not wait until their Nodes are. Cluster API brings the plan's
+// time to the Machines of a MachineDeployment that stays, and not to those of one that goes (reconcileDelete in
+// core/reconcilers/machineset/machineset_controller.go, v1.14.2).
+func (s *scope) passNodes(ctx context.Context) error {
+	for i := range s.machines {
+		machine := &s.machines[i]
+		if machine.DeletionTimestamp.IsZero() {
+			continue
+		}
+		if err := s.patchMachine(ctx, machine, func(machine *clusterv1.Machine) {
+			machine.Spec.Deletion.NodeDeletionTimeoutSeconds = ptr.To[int32](pool.NodeDeletionAsleep)
+		}); err != nil {
+			return err
+		}
 	}
-	if change(machine.Annotations); len(machine.Annotations) == len(before.Annotations) {
+	return nil
+}
+
+func (s *scope) patchMachine(ctx context.Context, machine *clusterv1.Machine, change func(*clusterv1.Machine)) error {
+	changed := machine.DeepCopy()
+	if change(changed); apiequality.Semantic.DeepEqual(changed, machine) {
 		return nil
 	}
-	if err := s.Client.Patch(ctx, machine, client.MergeFrom(before)); client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("saying whether the Node of Machine %s/%s is drained: %w", machine.Namespace, machine.Name, err)
+	if err := s.Client.Patch(ctx, changed, client.MergeFrom(machine)); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("saying what Machine %s/%s waits for when it is deleted: %w", machine.Namespace, machine.Name, err)
 	}
 	return nil
 }
@@ -132,19 +149,13 @@ func (s *scope) comeBack(ctx context.Context) error {
 	if s.hibernation != "" {
 		return nil
 	}
+	bySleep := func(_, value string) bool { return value == undrainedBySleep }
 	for i := range s.machines {
-		machine := s.machines[i].DeepCopy()
+		machine := &s.machines[i]
 		if !machine.DeletionTimestamp.IsZero() {
 			continue
 		}
-		err := s.patchMachine(ctx, machine, func(annotations map[string]string) {
-			for _, key := range undrained {
-				if annotations[key] == undrainedBySleep {
-					delete(annotations, key)
-				}
-			}
-		})
-		if err != nil {
+		if err := s.patchMachine(ctx, machine, func(m *clusterv1.Machine) { maps.DeleteFunc(m.Annotations, bySleep) }); err != nil {
 			return err
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
 	"github.com/teapot-cloud/teapot/test/apiserver"
@@ -256,6 +257,11 @@ func TestDeletedAsleep(t *testing.T) {
 			}
 			machine := &clusterv1.Machine{ObjectMeta: p.named("workers-1")}
 			must(t, p.c.Delete(t.Context(), machine))
+			h.settle(t)
+			must(t, p.c.Get(t.Context(), client.ObjectKeyFromObject(machine), machine))
+			if got := ptr.Deref(machine.Spec.Deletion.NodeDeletionTimeoutSeconds, 0); got != 1 {
+				t.Errorf("its Node is tried to be deleted for %d s, and nobody answers", got)
+			}
 			letGo(t, p.c, machine)
 			letGo(t, p.c, p.md(t))
 			h.settle(t)

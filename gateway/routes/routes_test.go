@@ -292,6 +292,10 @@ func TestTable(t *testing.T) {
 	if a, b := table.Count(); a != 1 || b != 0 {
 		t.Errorf("%d awake and %d asleep", a, b)
 	}
+	// Of two who may both have a name, the first has it.
+	r := awake(start)
+	r.Owner, r.Host = types.NamespacedName{Namespace: "example", Name: "acme.red"}, "acme.red.example.com"
+	take(r.Lease(), false)
 	table.remove(tenant.Lease)
 	expect("acme.red.example.com", false)
 	if !tenant.State(start).Gone {

@@ -2,9 +2,11 @@ package routes
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
+	"golang.org/x/time/rate"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -44,11 +46,15 @@ type Routes struct {
 	options Options
 	reports workqueue.TypedDelayingInterface[*Tenant]
 	watch   cache.Controller
+	// complain limits what is logged of writes that fail: when the management cluster is away, all do.
+	complain rate.Sometimes
 }
+
+const complainEvery = 10 * time.Second
 
 // New returns Routes that know of nothing until they are run.
 func New(options Options) *Routes {
-	r := &Routes{Table: NewTable(), options: options}
+	r := &Routes{Table: NewTable(), options: options, complain: rate.Sometimes{Interval: complainEvery}}
 	r.reports = workqueue.NewTypedDelayingQueueWithConfig(workqueue.TypedDelayingQueueConfig[*Tenant]{Clock: options.Clock})
 	_, r.watch = cache.NewInformerWithOptions(cache.InformerOptions{
 		Logger: &options.Log,
@@ -122,20 +128,20 @@ func (r *Routes) take(lease *coordinationv1.Lease) {
 // is known, also while the management cluster is away.
 func (r *Routes) Known() bool { return r.watch.HasSynced() }
 
-// writers is how many writes of activity are under way at most.
-const writers = 4
+// Synced is closed when Known first says yes.
+func (r *Routes) Synced() <-chan struct{} { return r.watch.HasSyncedChecker().Done() }
 
-// Run keeps the table and writes activity until the context ends.
+// Run keeps the table and writes activity until the context ends. When it returns, nothing is being
+// written any more.
 func (r *Routes) Run(ctx context.Context) {
+	var writing sync.WaitGroup
 	for range writers {
-		go func() {
+		writing.Go(func() {
 			for r.writeNext(ctx) {
 			}
-		}()
+		})
 	}
 	r.watch.RunWithContext(ctx)
 	r.reports.ShutDown()
+	writing.Wait()
 }
-
-// writeWithin is how long a write may take.
-const writeWithin = 5 * time.Second

@@ -6,17 +6,20 @@ import (
 	"net/netip"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-
-	"golang.org/x/sync/errgroup"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
 	"github.com/teapot-cloud/teapot/controlplane/route"
 )
 
 const (
+	// writers is how many writes of activity are under way at most.
+	writers = 4
+	// writeWithin is how long a write may take.
+	writeWithin = 5 * time.Second
 	// wakeAgain is how long to wait after a wake that could not be asked for. A client waits for
 	// seconds only.
 	wakeAgain = time.Second
@@ -53,7 +56,7 @@ func (r *Routes) Wake(ctx context.Context, tenant *Tenant, client netip.Addr) {
 			r.options.Log.Info("asked for a control plane that sleeps", "lease", tenant.Lease)
 			return
 		}
-		r.options.Log.Error(err, "a wake cannot be asked for", "lease", tenant.Lease)
+		r.complain.Do(func() { r.options.Log.Error(err, "a wake cannot be asked for", "lease", tenant.Lease) })
 		tenant.wakeFailed(r.options.Clock.Now().Add(wakeAgain))
 		select {
 		case <-r.options.Clock.After(wakeAgain):
@@ -89,7 +92,7 @@ func (r *Routes) writeActivity(ctx context.Context, tenant *Tenant, activity rou
 	case apierrors.IsNotFound(err):
 		return 0 // the watch will tell of it
 	default:
-		r.options.Log.Error(err, "activity cannot be written", "lease", tenant.Lease)
+		r.complain.Do(func() { r.options.Log.Error(err, "activity cannot be written", "lease", tenant.Lease) })
 		return activityAgain
 	}
 }
@@ -106,7 +109,7 @@ func (r *Routes) patchActivity(ctx context.Context, tenant *Tenant, activity rou
 	return err
 }
 
-// Finish writes that this gateway has no users any more.
+// Finish writes that this gateway has no users any more. It is called when Run has returned.
 func (r *Routes) Finish(ctx context.Context) error {
 	var writes errgroup.Group
 	writes.SetLimit(writers)

@@ -38,9 +38,9 @@ func main() {
 
 // options are the command's flags.
 type options struct {
-	n, crowds, tenants, hosts, pools int
-	out                              string
-	only                             []string
+	n, crowds, tenants, hosts, pools, wakes, connections int
+	out                                                  string
+	only                                                 []string
 }
 
 func parseFlags(args []string) (options, error) {
@@ -48,17 +48,19 @@ func parseFlags(args []string) (options, error) {
 	var only string
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.IntVar(&o.n, "n", 5, "how often each figure is taken")
-	flags.IntVar(&o.crowds, "crowds", 3, "how often ten_at_once, six_at_once and the figures of a sandbox are taken, since they take long")
+	flags.IntVar(&o.crowds, "crowds", 3, "how often ten_at_once, six_at_once, gateway_idle_connection_kib and the figures of a sandbox are taken, since they take long")
 	flags.IntVar(&o.tenants, "tenants", 1000, "how many control planes the figures of a thousand are of")
 	flags.IntVar(&o.hosts, "hosts", 1000, "how many hosts and claims the figures of claims are of")
 	flags.IntVar(&o.pools, "pools", 100, "how many pools the figures of pools are of")
+	flags.IntVar(&o.wakes, "wakes", 20, "how many wakes the figures of wake_on_request are of")
+	flags.IntVar(&o.connections, "connections", 10000, "how many idle connections gateway_idle_connection_kib is of; fewer if the limit of open files (ulimit -n) is too low")
 	flags.StringVar(&o.out, "out", "", "file to write the figures to, as JSON")
 	flags.StringVar(&only, "only", "", "figures to take, separated by commas (default: "+strings.Join(names(), ",")+")")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
-	if flags.NArg() > 0 || o.n < 1 || o.crowds < 1 || o.tenants < 1 || o.hosts < 1 || o.pools < 1 {
-		return o, errors.New("takes no arguments, and -n, -crowds, -tenants, -hosts and -pools must be at least 1")
+	if flags.NArg() > 0 || min(o.n, o.crowds, o.tenants, o.hosts, o.pools, o.wakes, o.connections) < 1 {
+		return o, errors.New("takes no arguments, and -n, -crowds, -tenants, -hosts, -pools, -wakes and -connections must be at least 1")
 	}
 	o.only = names()
 	if only != "" {
@@ -119,13 +121,16 @@ func run(ctx context.Context, args []string) (err error) {
 		{[]string{tenAtOnce}, b.measureCrowds},
 		{[]string{tenantAnon, tenantPSS, requestMedian, requestTail}, b.measureIdle},
 		{[]string{neighbourRequest}, b.measureNeighbours},
-		{thousandFigures, b.measureThousand},
+		{slices.Concat(thousandFigures, restFigures), b.measureThousand},
 		{[]string{sandboxReadyRequest, sandboxMemory}, b.measureSandbox},
 		{[]string{powerOnToReady}, b.measurePowerOn},
 		{[]string{claimsProvisioned, claimsWrites, claimsSteadyWrites}, b.measureClaims},
 		{[]string{selectHosts}, b.measureChoice},
 		{[]string{sixAtOnce}, b.measureSix},
 		{poolFigures, b.measurePools},
+		{[]string{hibernation, resumeRequest, resumeWorking}, b.measureResume},
+		{[]string{wakeMedian, wakeTail, wakeWorst, wakeFailures}, b.measureWakes},
+		{entranceFigures, b.measureEntrance},
 	} {
 		if !o.wants(each.names...) {
 			continue

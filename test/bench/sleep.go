@@ -3,9 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -136,34 +136,27 @@ func (b *bench) resume(ctx context.Context, tenant *teapotv1.TenantControlPlane,
 	if err := b.ask(ctx, tenant, false); err != nil {
 		return err
 	}
-	group, each := errgroup.WithContext(ctx)
-	group.Go(func() error {
-		at, err := namespaces.answered(each)
-		s.request = at.Sub(begun).Seconds()
+	at, err := namespaces.answered(ctx)
+	if err != nil {
 		return err
-	})
-	group.Go(func() error {
-		at, err := makesPods(each, config, namespaces)
-		s.working = at.Sub(begun).Seconds()
+	}
+	s.request = at.Sub(begun).Seconds()
+	if at, err = makesPods(ctx, config); err != nil {
 		return err
-	})
-	return group.Wait()
+	}
+	s.working = at.Sub(begun).Seconds()
+	return nil
 }
 
-// makesPods makes a Deployment as soon as the control plane answers, and returns when a pod of it
-// exists. No machine runs it.
-func makesPods(ctx context.Context, config *rest.Config, answers question) (time.Time, error) {
-	if _, err := answers.answered(ctx); err != nil {
-		return time.Time{}, err
-	}
+// makesPods makes a Deployment and returns when a pod of it exists. No machine runs it.
+func makesPods(ctx context.Context, config *rest.Config) (time.Time, error) {
 	config = rest.CopyConfig(config)
 	config.QPS, config.Dial, config.Timeout = -1, netdial.DialContext, 5*time.Second
 	inside, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return time.Time{}, err
 	}
-	deployment := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{GenerateName: "bench-"}}
-	made, err := inside.AppsV1().Deployments(metav1.NamespaceDefault).Create(ctx, withPod(deployment), metav1.CreateOptions{})
+	made, err := inside.AppsV1().Deployments(metav1.NamespaceDefault).Create(ctx, onePod(time.Now()), metav1.CreateOptions{})
 	if err != nil {
 		return time.Time{}, fmt.Errorf("creating a Deployment in a control plane that woke: %w", err)
 	}
@@ -184,9 +177,10 @@ func makesPods(ctx context.Context, config *rest.Config, answers question) (time
 	return at, nil
 }
 
-// withPod fills in a Deployment of one pod, which is told from those of earlier rounds by a label.
-func withPod(deployment *appsv1.Deployment) *appsv1.Deployment {
-	labels := map[string]string{"bench": fmt.Sprint(time.Now().UnixNano())}
+// onePod is a Deployment of one pod, which is told from those of earlier rounds by a label.
+func onePod(now time.Time) *appsv1.Deployment {
+	labels := map[string]string{"bench": strconv.FormatInt(now.UnixNano(), 10)}
+	deployment := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{GenerateName: "bench-"}}
 	deployment.Spec.Selector = &metav1.LabelSelector{MatchLabels: labels}
 	deployment.Spec.Template.Labels = labels
 	deployment.Spec.Template.Spec.Containers = []corev1.Container{{Name: "none", Image: "example.com/none"}}

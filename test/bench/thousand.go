@@ -15,9 +15,15 @@ var thousandFigures = []string{
 	thousand.ReconcileGrowth, thousand.Restart, thousand.RestartWrites, thousand.RestartCPU, thousand.RestartRequests,
 }
 
+// restFigures are those of package thousand about control planes that sleep.
+var restFigures = []string{thousand.RestWrites, thousand.RestMemory, thousand.RestCPU}
+
 func (b *bench) measureThousand(ctx context.Context, o options) ([]Result, error) {
 	progress("%d control planes without pods", o.tenants)
-	figures, err := thousand.Run(ctx, thousand.Options{Tenants: o.tenants, Few: min(fewTenants, o.tenants), Progress: progress})
+	figures, err := thousand.Run(ctx, thousand.Options{
+		Tenants: o.tenants, Few: min(fewTenants, o.tenants), Progress: progress,
+		Awake: o.wants(thousandFigures...), Asleep: o.wants(restFigures...),
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
@@ -87,6 +88,8 @@ func (x *machinesTenant) hibernate(t *testing.T, workers teapotv1.HibernatedWork
 			IdleAfter: &metav1.Duration{Duration: time.Hour}, Workers: workers,
 		}
 	})
+	// Who is connected when a control plane goes to sleep does not wake it for two minutes.
+	utilnet.CloseIdleConnectionsFor(x.user.CoreV1().RESTClient().(*rest.RESTClient).Client.Transport)
 	teapot(t, "hibernate", x.name, "--namespace", x.namespace, "--wait", "--timeout", asleepWithin.String())
 }
 

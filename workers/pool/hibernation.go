@@ -11,13 +11,13 @@ import (
 	"github.com/teapot-cloud/teapot/workers/clusterapi"
 )
 
-// asleepNodeDeletion is how long, in seconds, Cluster API tries to delete the Node of a machine that is
+// NodeDeletionAsleep is how long, in seconds, Cluster API tries to delete the Node of a machine that is
 // given back while its control plane goes to sleep: the least that is not "for ever". It tries once in
 // any case, for 10 s (reconcileDelete in core/reconcilers/machine/machine_controller.go, v1.14.2), and a
 // Machine would otherwise be there for spec.deletion.nodeDeletionTimeoutSeconds after the tenant's API
 // has gone. Cluster API brings the field to Machines that are being deleted already (syncMachines in
 // core/reconcilers/machineset/machineset_controller.go), and replaces none for its sake.
-const asleepNodeDeletion = 1
+const NodeDeletionAsleep = 1
 
 // AwakeReplicas is how many machines a pool had before its control plane went to sleep; nil: it is not
 // known, or the pool has its machines.
@@ -72,7 +72,7 @@ func withinBounds(n *int32, bounds *teapotv1.PoolAutoscaling) *int32 {
 func release(md *clusterv1.MachineDeployment) {
 	delete(md.Annotations, clusterv1.AutoscalerMinSizeAnnotation)
 	delete(md.Annotations, clusterv1.AutoscalerMaxSizeAnnotation)
-	md.Spec.Template.Spec.Deletion.NodeDeletionTimeoutSeconds = ptr.To[int32](asleepNodeDeletion)
+	md.Spec.Template.Spec.Deletion.NodeDeletionTimeoutSeconds = ptr.To[int32](NodeDeletionAsleep)
 }
 
 // asleep says why a pool whose control plane sleeps is not Ready.

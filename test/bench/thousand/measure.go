@@ -42,6 +42,9 @@ type Options struct {
 	// Tenants is how many control planes there are in the end, and Few at how many the time
 	// of a reconcile is taken for the first time.
 	Tenants, Few int
+	// Awake and Asleep say which figures are taken: those of control planes that are in use, and those
+	// of ones that sleep.
+	Awake, Asleep bool
 	// Progress tells a person what goes on.
 	Progress func(format string, args ...any)
 }
@@ -62,9 +65,8 @@ const (
 	touchInterval = 25 * time.Millisecond
 )
 
-// Run measures everything.
+// Run measures what is asked for.
 func Run(ctx context.Context, o Options) (figures []Figure, err error) {
-	add := func(name, unit string, samples ...float64) { figures = append(figures, Figure{name, unit, samples}) }
 	r, err := openRoom(ctx)
 	defer func() {
 		if err != nil {
@@ -82,6 +84,24 @@ func Run(ctx context.Context, o Options) (figures []Figure, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.Awake {
+		if figures, err = r.awake(ctx, o, empty); err != nil {
+			return nil, err
+		}
+	}
+	if !o.Asleep {
+		return figures, nil
+	}
+	if _, err := r.growTo(ctx, o.Tenants); err != nil {
+		return nil, err
+	}
+	asleep, err := r.rest(ctx, empty, o.Progress)
+	return append(figures, asleep...), err
+}
+
+// awake measures control planes that are in use.
+func (r *room) awake(ctx context.Context, o Options, empty idleUse) (figures []Figure, err error) {
+	add := func(name, unit string, samples ...float64) { figures = append(figures, Figure{name, unit, samples}) }
 	add(BaseMemory, "MiB", empty.mib)
 
 	few, fewReconcile, err := r.growAndTouch(ctx, o.Few)
@@ -120,13 +140,19 @@ func Run(ctx context.Context, o Options) (figures []Figure, err error) {
 	return figures, nil
 }
 
-func (r *room) growAndTouch(ctx context.Context, to int) (time.Duration, []float64, error) {
+// growTo grows and waits until all have settled. It returns how long they took to be Ready.
+func (r *room) growTo(ctx context.Context, to int) (time.Duration, error) {
 	more := to - r.roster.size()
 	took, err := r.grow(ctx, to, time.Minute+time.Duration(more)*perTenant)
 	if err != nil {
-		return 0, nil, err
+		return 0, err
 	}
-	if err := r.settle(ctx); err != nil {
+	return took, r.settle(ctx)
+}
+
+func (r *room) growAndTouch(ctx context.Context, to int) (time.Duration, []float64, error) {
+	took, err := r.growTo(ctx, to)
+	if err != nil {
 		return 0, nil, err
 	}
 	samples, err := r.touch(ctx)
@@ -229,7 +255,7 @@ func (r *room) restart(ctx context.Context) (restarted, error) {
 	if err := r.stopManager(); err != nil {
 		return restarted{}, err
 	}
-	if err := r.launchManager(); err != nil {
+	if err := r.launchManager(ctx); err != nil {
 		return restarted{}, err
 	}
 	var result restarted

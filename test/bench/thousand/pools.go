@@ -173,7 +173,7 @@ func (r *room) readyPools(ctx context.Context, machines int) (ready int, unready
 type sent struct {
 	// manager are the manager's.
 	manager float64
-	// all are those of all clients, stand-ins included.
+	// all are those of all clients since the API server started, stand-ins included.
 	all writes
 }
 
@@ -183,8 +183,9 @@ func (s sent) since(earlier sent) sent {
 
 func (s sent) others() float64 { return s.all.sum() - s.manager }
 
-// sent counts until now. What the API server counts does not say who wrote, so the manager's are
-// those that it counts itself, without the reviews by which it finds out who asks for its metrics.
+// sent counts from the manager's start until now. What the API server counts does not say who wrote,
+// so the manager's are those that it counts itself, without the reviews by which it finds out who asks
+// for its metrics.
 func (r *room) sent(ctx context.Context) (sent, error) {
 	own, err := r.managerSays(ctx)
 	if err != nil {
@@ -194,11 +195,11 @@ func (r *room) sent(ctx context.Context) (sent, error) {
 	if err != nil {
 		return sent{}, err
 	}
-	families, err := scrape(ctx, r.apiServerMetrics, address.JoinPath("metrics").String())
+	families, err := r.apiServerSays(ctx)
 	if err != nil {
 		return sent{}, err
 	}
-	return sent{manager: countSent(own, address.Host) - countReviews(families), all: countWrites(families)}, nil
+	return sent{manager: countSent(own, address.Host) - (countReviews(families) - r.reviewed), all: countWrites(families)}, nil
 }
 
 // still waits until the manager has written nothing for so long.

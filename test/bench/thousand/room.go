@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
@@ -55,6 +54,8 @@ type room struct {
 
 	folder, binary, kubeconfig, log string
 	manager                         *process.Process
+	// reviewed is how many reviews the API server had been asked for when the manager was started.
+	reviewed float64
 	// providers are Cluster API's, if it is there.
 	providers []*process.Process
 
@@ -65,8 +66,8 @@ type room struct {
 // openRoom starts everything but the manager. The room is to be closed, also when opening
 // it failed.
 func openRoom(ctx context.Context) (*room, error) {
-	r := &room{tenants: newTenantAPIs(ownAddress()), roster: newRoster()}
-	folder, err := newFolder()
+	r := &room{tenants: newTenantAPIs(process.Address()), roster: newRoster()}
+	folder, err := process.Folder("thousand")
 	if err != nil {
 		return r, err
 	}
@@ -119,27 +120,6 @@ func (r *room) close() error {
 		errs = append(errs, r.closing[i]())
 	}
 	return errors.Join(errs...)
-}
-
-// newFolder makes a folder, and removes those of runs that were killed before they could.
-func newFolder() (string, error) {
-	const prefix = "teapot-thousand-"
-	left, _ := filepath.Glob(filepath.Join(os.TempDir(), prefix+"*"))
-	for _, folder := range left {
-		pid, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(folder), prefix), "-")
-		if _, err := os.Stat(filepath.Join("/proc", pid)); errors.Is(err, fs.ErrNotExist) {
-			_ = os.RemoveAll(folder)
-		}
-	}
-	return os.MkdirTemp("", prefix+strconv.Itoa(os.Getpid())+"-")
-}
-
-// ownAddress is a loopback address that no other process of the computer uses: Linux answers
-// on all of 127.0.0.0/8, and it is made from the process's number, which has 22 bits at most
-// (proc_sys_kernel(5), pid_max).
-func ownAddress() string {
-	pid := os.Getpid()
-	return net.IPv4(127, byte(64|pid>>16), byte(pid>>8), byte(pid)).String()
 }
 
 func (r *room) writeKubeconfig() error {
@@ -232,14 +212,19 @@ func (r *room) start(ctx context.Context, mgr ctrl.Manager) {
 }
 
 // launchManager starts the manager.
-func (r *room) launchManager() (err error) {
+func (r *room) launchManager(ctx context.Context) error {
+	families, err := r.apiServerSays(ctx)
+	if err != nil {
+		return err
+	}
+	r.reviewed = countReviews(families)
 	r.manager, err = startManager(r.binary, r.kubeconfig, r.tenants.address, r.log)
 	return err
 }
 
 // startManager starts the manager and returns when it works.
 func (r *room) startManager(ctx context.Context) error {
-	if err := r.launchManager(); err != nil {
+	if err := r.launchManager(ctx); err != nil {
 		return err
 	}
 	err := r.await(ctx, time.Minute, func() bool {
@@ -272,12 +257,16 @@ func (r *room) managerSays(ctx context.Context) (map[string]*dto.MetricFamily, e
 	return scrape(ctx, r.managerMetrics, "https://"+net.JoinHostPort(r.tenants.address, metricsPort)+"/metrics")
 }
 
-func (r *room) writes(ctx context.Context) (writes, error) {
+func (r *room) apiServerSays(ctx context.Context) (map[string]*dto.MetricFamily, error) {
 	address, err := url.JoinPath(r.config.Host, "metrics")
 	if err != nil {
 		return nil, err
 	}
-	families, err := scrape(ctx, r.apiServerMetrics, address)
+	return scrape(ctx, r.apiServerMetrics, address)
+}
+
+func (r *room) writes(ctx context.Context) (writes, error) {
+	families, err := r.apiServerSays(ctx)
 	return countWrites(families), err
 }
 

@@ -12,16 +12,16 @@ import (
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
 )
 
-// roster knows of every control plane whether it is Ready, and its newest version.
+// roster knows of every control plane whether it is Ready or asleep, and its newest version.
 type roster struct {
 	mu    sync.Mutex
 	notes map[string]note
 }
 
 type note struct {
-	ready   bool
-	message string
-	version string
+	ready, asleep bool
+	message       string
+	version       string
 }
 
 func newRoster() *roster { return &roster{notes: map[string]note{}} }
@@ -45,6 +45,7 @@ func (r *roster) note(object any) {
 	if condition := meta.FindStatusCondition(tcp.Status.Conditions, teapotv1.ReadyCondition); condition != nil {
 		n.ready, n.message = condition.Status == "True", condition.Message
 	}
+	n.asleep = tcp.Status.Hibernation != nil && tcp.Status.Hibernation.Phase == teapotv1.HibernationAsleep
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.notes[tcp.Name] = n
@@ -56,24 +57,30 @@ func (r *roster) size() int {
 	return len(r.notes)
 }
 
-func (r *roster) ready() int {
+func (r *roster) ready() int  { return r.count(func(n note) bool { return n.ready }) }
+func (r *roster) asleep() int { return r.count(func(n note) bool { return n.asleep }) }
+
+func (r *roster) count(is func(note) bool) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	count := 0
 	for _, n := range r.notes {
-		if n.ready {
+		if is(n) {
 			count++
 		}
 	}
 	return count
 }
 
-// anyUnready names a control plane that is not Ready, and why.
-func (r *roster) anyUnready() string {
+// anyUnready names a control plane that is not Ready, and anyAwake one that is not asleep, and why not.
+func (r *roster) anyUnready() string { return r.any(func(n note) bool { return !n.ready }) }
+func (r *roster) anyAwake() string   { return r.any(func(n note) bool { return !n.asleep }) }
+
+func (r *roster) any(is func(note) bool) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for name, n := range r.notes {
-		if !n.ready {
+		if is(n) {
 			return name + ": " + n.message
 		}
 	}

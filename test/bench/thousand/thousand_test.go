@@ -120,6 +120,61 @@ func TestRoom(t *testing.T) {
 	}
 }
 
+// TestRest is the course of the benchmark of sleeping control planes at a size at which nothing is
+// worth measuring: all sleep, nobody asks a tenant any more, and neither a manager that put them to
+// sleep nor a new one writes anything.
+func TestRest(t *testing.T) {
+	r, err := openRoom(t.Context())
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the end of the manager's log:\n%s", r.said())
+		}
+		if err := r.close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.startManager(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.growTo(t.Context(), *tenants); err != nil {
+		t.Fatal(err)
+	}
+	took, err := r.hibernate(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d control planes are asleep after %s", *tenants, took)
+	// It fails if the manager goes on writing.
+	if err := r.still(t.Context(), settledFor); err != nil {
+		t.Fatal(err)
+	}
+	before, versions := r.tenants.answered.Load(), r.roster.versions()
+	if err := r.stopManager(); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.startManager(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.awaitReconciles(t.Context(), uint64(*tenants)); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.still(t.Context(), settledFor); err != nil {
+		t.Fatal(err)
+	}
+	if written := mustSent(t, r); written.manager > 0 {
+		t.Errorf("a new manager wrote %.0f times: %v", written.manager, written.all)
+	}
+	if asked := r.tenants.answered.Load() - before; asked > 0 {
+		t.Errorf("tenants that sleep were asked %d times", asked)
+	}
+	if diff := cmp.Diff(versions, r.roster.versions()); diff != "" {
+		t.Errorf("control planes were changed (-before +after):\n%s", diff)
+	}
+}
+
 // TestPools is the course of the benchmark of pools at a size at which nothing is worth measuring.
 func TestPools(t *testing.T) {
 	r, err := openRoom(t.Context())
