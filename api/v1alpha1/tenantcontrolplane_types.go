@@ -19,9 +19,13 @@ import (
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.hibernation.phase`
+// +kubebuilder:printcolumn:name="Since",type=date,JSONPath=`.status.hibernation.since`
 // +kubebuilder:printcolumn:name="Endpoint",type=string,JSONPath=`.status.endpoint.url`
 // +kubebuilder:printcolumn:name="Replicas",type=integer,JSONPath=`.status.readyReplicas`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="State reason",type=string,priority=1,JSONPath=`.status.hibernation.reason`
+// +kubebuilder:printcolumn:name="Next change",type=string,format=date-time,priority=1,JSONPath=`.status.hibernation.nextChange.time`
+// +kubebuilder:printcolumn:name="To",type=string,priority=1,JSONPath=`.status.hibernation.nextChange.phase`
 // +kubebuilder:printcolumn:name="Namespace of pods",type=string,priority=1,JSONPath=`.status.namespace`
 // +kubebuilder:printcolumn:name="Certificates expire",type=string,format=date-time,priority=1,JSONPath=`.status.certificatesExpire`
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`

@@ -37,6 +37,8 @@ type hand struct {
 	stale *teapotv1.TenantControlPlane
 	// staleCluster, if set, is the Cluster that its cache has.
 	staleCluster *clusterv1.Cluster
+	// staleDeployment, if set, is the MachineDeployment that its cache has.
+	staleDeployment *clusterv1.MachineDeployment
 	// beforeCreate, if set, is called before an object is created.
 	beforeCreate func(client.Object)
 }
@@ -63,6 +65,9 @@ func (h *hand) intercept() interceptor.Funcs {
 		empty := reflect.New(reflect.TypeOf(object).Elem()).Interface().(client.Object)
 		if err := c.Get(ctx, key, empty, options...); err != nil {
 			return err
+		}
+		if md, ok := empty.(*clusterv1.MachineDeployment); ok && h.staleDeployment != nil {
+			h.staleDeployment.DeepCopyInto(md)
 		}
 		kind, err := apiutil.GVKForObject(object, scheme)
 		if err != nil {

@@ -162,9 +162,19 @@ func (s *scope) comeBack(ctx context.Context) error {
 	return s.forgetReplicas(ctx)
 }
 
+// forgetReplicas ends the note. It asks the API server for the number first: a cache that has not seen the
+// release yet says that nothing was to be done, and an autoscaled pool would be left with the least number.
 func (s *scope) forgetReplicas(ctx context.Context) error {
 	if !metav1.HasAnnotation(s.pool.ObjectMeta, teapotv1.AwakeReplicasAnnotation) {
 		return nil
+	}
+	md := &clusterv1.MachineDeployment{}
+	found, err := s.find(ctx, s.Live, s.pool.Name, md)
+	if err != nil {
+		return err
+	}
+	if !found || ptr.Deref(md.Spec.Replicas, 0) != ptr.Deref(s.machineDeployment.Spec.Replicas, 0) {
+		return errStale
 	}
 	return s.patch(ctx, "forgetting the number of machines", func() {
 		delete(s.pool.Annotations, teapotv1.AwakeReplicasAnnotation)

@@ -183,6 +183,28 @@ func TestACacheThatIsBehindASleep(t *testing.T) {
 	}
 }
 
+// TestACacheThatIsBehindARelease: the number is not forgotten before the MachineDeployment has it.
+func TestACacheThatIsBehindARelease(t *testing.T) {
+	t.Parallel()
+	p, h := awake(t)
+	behind := p.md(t)
+	p.sleep(t, release, false)
+	h.settle(t)
+	p.wake(t)
+	h.staleDeployment = behind
+	if _, err := h.once(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if p.note(t) != "3" || !replicasAre(0)(p.md(t)) {
+		t.Errorf("the note is %q, the MachineDeployment %+v", p.note(t), p.md(t).Spec)
+	}
+	h.staleDeployment = nil
+	h.settle(t)
+	if p.note(t) != "" || !replicasAre(3)(p.md(t)) {
+		t.Errorf("the note is %q, the MachineDeployment %+v", p.note(t), p.md(t).Spec)
+	}
+}
+
 // TestAutoscaledAndReleased: the autoscaler has no say meanwhile, and goes on with what there was.
 func TestAutoscaledAndReleased(t *testing.T) {
 	t.Parallel()

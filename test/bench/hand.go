@@ -6,6 +6,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/teapot-cloud/teapot/test/floor"
@@ -70,18 +71,23 @@ func (b *bench) stop(ctx context.Context, p *prepared) (*corev1.Pod, error) {
 	return pod, err
 }
 
-// runAgain starts a pod that was stopped, on the volume that it had, and returns how long it was until
-// its API server was ready.
-func (b *bench) runAgain(ctx context.Context, p *prepared, stopped *corev1.Pod) (time.Duration, error) {
+// startAgain starts a pod that was stopped, on the volume that it had, and returns when its API server
+// was ready.
+func (b *bench) startAgain(ctx context.Context, p *prepared, stopped *corev1.Pod) (time.Time, error) {
 	pod := &corev1.Pod{Spec: *stopped.Spec.DeepCopy()}
 	pod.Namespace, pod.Name, pod.Labels = stopped.Namespace, stopped.Name, stopped.Labels
 	pod.Spec.NodeName = "" // the scheduler's work is on the clock, as it is for a TenantControlPlane
-	begun := time.Now()
 	if err := b.client.Create(ctx, pod); err != nil {
-		return 0, fmt.Errorf("creating the floor's pod %s/%s again: %w", pod.Namespace, pod.Name, err)
+		return time.Time{}, fmt.Errorf("creating the floor's pod %s/%s again: %w", pod.Namespace, pod.Name, err)
 	}
-	at, err := p.question.answered(ctx)
-	return at.Sub(begun), err
+	return p.question.answered(ctx)
+}
+
+// config is of a client that may do everything.
+func (p *prepared) config() *rest.Config {
+	return &rest.Config{Host: "https://" + p.Address, TLSClientConfig: rest.TLSClientConfig{
+		CAData: p.CA, CertData: p.Client.Cert, KeyData: p.Client.Key,
+	}}
 }
 
 // podsOfFloor are the pods of a floor: one.

@@ -28,10 +28,7 @@ func (b *bench) measureLatency(ctx context.Context, tenants []*teapotv1.TenantCo
 		if err != nil {
 			return nil, err
 		}
-		floor := &rest.Config{Host: "https://" + floors[i].Address, TLSClientConfig: rest.TLSClientConfig{
-			CAData: floors[i].CA, CertData: floors[i].Client.Cert, KeyData: floors[i].Client.Key,
-		}}
-		for side, config := range []*rest.Config{floor, ours} {
+		for side, config := range []*rest.Config{floors[i].config(), ours} {
 			took, err := requestTimes(ctx, config)
 			if err != nil {
 				return nil, err

@@ -45,8 +45,8 @@ const (
 	sixAtOnce = "six_at_once"
 	// From being asked to sleep until nothing of a control plane runs.
 	hibernation = "hibernate"
-	// From being asked to wake to an answered request, and until controller-manager works. The floor is
-	// the pod written by hand, stopped and started again on its volume.
+	// From being asked to wake to an answered request, and until controller-manager has made a pod. The
+	// floor is the pod written by hand, stopped and started again on its volume.
 	resumeRequest = "resume_request"
 	resumeWorking = "resume_working"
 	// What a kubectl takes that wakes a control plane through the gateway, and how many of them failed.

@@ -31,6 +31,48 @@ func TestMedian(t *testing.T) {
 	}
 }
 
+func TestPercentile(t *testing.T) {
+	twenty := []float64{20, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19}
+	for _, tt := range []struct {
+		name    string
+		samples []float64
+		percent int
+		want    float64
+	}{
+		{"none", nil, 95, 0},
+		{"one", []float64{3}, 95, 3},
+		{"of twenty one is above", twenty, 95, 19},
+		{"a share that is no whole number is rounded up", twenty[:3], 50, 2},
+		{"all", twenty, 100, 20},
+		{"none of them", twenty, 0, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := percentile(tt.samples, tt.percent); got != tt.want {
+				t.Errorf("got %v, want %v", got, tt.want)
+			}
+		})
+	}
+}
+
+// A figure that is higher the better it is has an aim from below.
+func TestAims(t *testing.T) {
+	for _, tt := range []struct {
+		aim  *aim
+		r    Result
+		want bool
+	}{
+		{ratioFrom(1), newResult("", "", []float64{5}, []float64{4}), true},
+		{ratioFrom(1), newResult("", "", []float64{4}, []float64{5}), false},
+		{ratioFrom(1), newResult("", "", []float64{4}, nil), false},
+		{new(ratioUpTo(1)), newResult("", "", []float64{4}, []float64{5}), true},
+		{below(10, "s"), newResult("", "", []float64{10}, nil), false},
+	} {
+		if got := tt.aim.met(tt.r); got != tt.want {
+			t.Errorf("%s: %+v: met %t", tt.aim.text, tt.r, got)
+		}
+	}
+}
+
 var sampled = []Result{
 	newResult(deletion, "s", []float64{4.04, 4.06, 4.05}, nil),
 	newResult(readyRequest, "s", []float64{4.5, 4.2, 9}, []float64{3, 2.9, 3.2}),
@@ -84,6 +126,8 @@ func TestFlags(t *testing.T) {
 		{"some", []string{"-only", "delete,ten_at_once"}, []string{"delete", "ten_at_once"}, false},
 		{"unknown figure", []string{"-only", "speed"}, nil, true},
 		{"no samples", []string{"-n", "0"}, nil, true},
+		{"no wakes", []string{"-wakes", "0"}, nil, true},
+		{"no connections", []string{"-connections", "0"}, nil, true},
 		{"arguments", []string{"delete"}, nil, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -23,7 +23,7 @@ import (
 const asleepWithin = 5 * time.Minute
 
 // slept is what one round took, in seconds.
-type slept struct{ floor, hibernate, request, working float64 }
+type slept struct{ floor, floorWorking, hibernate, request, working float64 }
 
 // measureResume takes hibernate, resume_request and resume_working of one control plane that sleeps
 // and wakes again and again, in turns with a floor that is stopped and started again on its volume.
@@ -51,7 +51,7 @@ func (b *bench) measureResume(ctx context.Context, o options) ([]Result, error) 
 		return nil, err
 	}
 
-	var floor, hibernate, request, working []float64
+	var rounds []slept
 	for i := range o.n {
 		var s slept
 		if s.hibernate, err = b.timeHibernation(ctx, tenant); err != nil {
@@ -60,12 +60,7 @@ func (b *bench) measureResume(ctx context.Context, o options) ([]Result, error) 
 		if err := b.quiet(ctx); err != nil {
 			return nil, err
 		}
-		took, err := b.runAgain(ctx, floors[0], byHand)
-		if err != nil {
-			return nil, err
-		}
-		s.floor = took.Seconds()
-		if byHand, err = b.stop(ctx, floors[0]); err != nil {
+		if byHand, err = b.resumeFloor(ctx, floors[0], byHand, &s); err != nil {
 			return nil, err
 		}
 		if err := b.quiet(ctx); err != nil {
@@ -77,18 +72,40 @@ func (b *bench) measureResume(ctx context.Context, o options) ([]Result, error) 
 		if err := b.waitReady(ctx, tenant); err != nil {
 			return nil, err
 		}
-		progress("sleep %d/%d: hibernate %.2f s, floor again %.2f s, resume %.2f s, working %.2f s", i+1, o.n, s.hibernate, s.floor, s.request, s.working)
-		floor, hibernate = append(floor, s.floor), append(hibernate, s.hibernate)
-		request, working = append(request, s.request), append(working, s.working)
+		progress("sleep %d/%d: hibernate %.2f s; resume: request %.2f s (floor %.2f s), working %.2f s (floor %.2f s)",
+			i+1, o.n, s.hibernate, s.request, s.floor, s.working, s.floorWorking)
+		rounds = append(rounds, s)
 	}
 	if err := b.removeNamespaces(ctx, namespaces(floors)...); err != nil {
 		return nil, err
 	}
+	each := func(of func(slept) float64) (samples []float64) {
+		for _, s := range rounds {
+			samples = append(samples, of(s))
+		}
+		return samples
+	}
 	return []Result{
-		newResult(hibernation, "s", hibernate, nil),
-		newResult(resumeRequest, "s", request, floor),
-		newResult(resumeWorking, "s", working, nil),
+		newResult(hibernation, "s", each(func(s slept) float64 { return s.hibernate }), nil),
+		newResult(resumeRequest, "s", each(func(s slept) float64 { return s.request }), each(func(s slept) float64 { return s.floor })),
+		newResult(resumeWorking, "s", each(func(s slept) float64 { return s.working }), each(func(s slept) float64 { return s.floorWorking })),
 	}, b.removeTenants(ctx)
+}
+
+// resumeFloor starts a floor that was stopped, on the volume that it had, and stops it again. It notes
+// the same as resume.
+func (b *bench) resumeFloor(ctx context.Context, p *prepared, stopped *corev1.Pod, s *slept) (*corev1.Pod, error) {
+	begun := time.Now()
+	at, err := b.startAgain(ctx, p, stopped)
+	if err != nil {
+		return nil, err
+	}
+	s.floor = at.Sub(begun).Seconds()
+	if at, err = makesPods(ctx, p.config()); err != nil {
+		return nil, err
+	}
+	s.floorWorking = at.Sub(begun).Seconds()
+	return b.stop(ctx, p)
 }
 
 // ask has a control plane sleep or wake, by what "teapot hibernate" and "teapot resume" write.
