@@ -50,7 +50,8 @@ const (
 
 	// HibernationAnnotation is on a Cluster whose control plane sleeps or goes to sleep, and holds
 	// spec.hibernation.workers: what is to become of the machines. The Cluster may be paused on account
-	// of it; Teapot's own controllers then do what it says.
+	// of it; Teapot's own controllers then do what it says. A MachineClaim has it that was switched off
+	// on account of it.
 	HibernationAnnotation = "teapot.dev/hibernation"
 	// AwakeReplicasAnnotation is on a WorkerPool whose control plane sleeps, and holds how many machines
 	// it had (and has again later, if an autoscaler decides on their number).
@@ -118,7 +119,13 @@ const (
 	ClaimNameLabel      = "teapot.dev/claim-name"
 	// MachineClaimFinalizer holds a MachineClaim until its host is given back.
 	MachineClaimFinalizer = "teapot.dev/machine-claim"
-	// HostMachineFinalizer holds a HostMachine until its MachineClaim is gone.
+	// CancelledAnnotation is on a HostMachine that had not joined when its control plane went to sleep. It
+	// gets no host any more: its bootstrap data hold a token that runs out meanwhile, and Cluster API's
+	// kubeadm bootstrap provider makes no other for a Machine (refreshBootstrapTokenIfNeeded in
+	// bootstrap/kubeadm/reconcilers/kubeadmconfig/kubeadmconfig_controller.go, v1.14.2).
+	CancelledAnnotation = "teapot.dev/cancelled"
+	// HostMachineFinalizer holds a HostMachine until its MachineClaim is gone, or is being deleted while
+	// the control plane sleeps: the claim gives the host back by itself.
 	HostMachineFinalizer = "teapot.dev/host-machine"
 
 	// PoolLabel is on all that belongs to a WorkerPool, its Machines and MachineClaims included, and

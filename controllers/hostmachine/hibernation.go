@@ -15,12 +15,6 @@ import (
 	"github.com/teapot-cloud/teapot/workers/clusterapi"
 )
 
-// cancelledAnnotation is on a HostMachine that had not joined when its control plane went to sleep. It gets
-// no host any more: its bootstrap data hold a token that runs out meanwhile, and Cluster API's kubeadm
-// bootstrap provider makes no other for a Machine (refreshBootstrapTokenIfNeeded in
-// bootstrap/kubeadm/reconcilers/kubeadmconfig/kubeadmconfig_controller.go, v1.14.2).
-const cancelledAnnotation = "teapot.dev/cancelled"
-
 // hibernation is what is to become of the machine while its control plane sleeps; empty: it is awake, or
 // is back and the machine is to run.
 func (s *scope) hibernation() teapotv1.HibernatedWorkers {
@@ -38,7 +32,7 @@ func (s *scope) controlPlaneName() string { return clusterapi.ControlPlaneOf(s.c
 // the mode, and takes none for it: it could not join, and hosts that wait are held for nothing. What had
 // begun is replaced when the control plane is awake again.
 func (s *scope) cancel(ctx context.Context) error {
-	cancelled := metav1.HasAnnotation(s.hm.ObjectMeta, cancelledAnnotation)
+	cancelled := metav1.HasAnnotation(s.hm.ObjectMeta, teapotv1.CancelledAnnotation)
 	switch {
 	case s.machine == nil || s.cluster == nil:
 		return nil
@@ -52,8 +46,8 @@ func (s *scope) cancel(ctx context.Context) error {
 		if err := s.confirmHibernation(ctx); err != nil {
 			return err
 		}
-		if err := s.patch(ctx, "writing the annotation "+cancelledAnnotation, func() {
-			metav1.SetMetaDataAnnotation(&s.hm.ObjectMeta, cancelledAnnotation, "")
+		if err := s.patch(ctx, "writing the annotation "+teapotv1.CancelledAnnotation, func() {
+			metav1.SetMetaDataAnnotation(&s.hm.ObjectMeta, teapotv1.CancelledAnnotation, "")
 		}); err != nil {
 			return err
 		}
@@ -73,7 +67,7 @@ func (s *scope) replace(ctx context.Context) error {
 	why := fmt.Sprintf("the host was given back when TenantControlPlane %s went to sleep before the machine had joined", s.controlPlaneName())
 	switch {
 	case s.joined() && s.claim != nil && s.ours(s.claim) && s.claim.DeletionTimestamp.IsZero():
-		return s.patch(ctx, "removing the annotation "+cancelledAnnotation, func() { delete(s.hm.Annotations, cancelledAnnotation) })
+		return s.patch(ctx, "removing the annotation "+teapotv1.CancelledAnnotation, func() { delete(s.hm.Annotations, teapotv1.CancelledAnnotation) })
 	case metav1.GetControllerOf(s.machine) == nil:
 		return s.wait(teapotv1.ReasonHostLost, "%s, and nothing that made Machine %s makes another: delete it, and make one", why, s.machine.Name)
 	case s.machine.DeletionTimestamp.IsZero():

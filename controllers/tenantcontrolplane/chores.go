@@ -94,9 +94,9 @@ func (s *scope) growingPools(ctx context.Context) ([]fit.Shape, error) {
 }
 
 // tidyInside has the inside of the tenant's cluster made ready for sleep, and reports whether nobody need
-// wait for that.
+// wait for that. Pods of machines that are gone already are removed, too.
 func (s *scope) tidyInside(machines workers.Workers, deadline time.Time) bool {
-	if len(machines.Machines) == 0 || s.paused || !s.now.Before(deadline) {
+	if s.cluster == nil || s.paused || !s.now.Before(deadline) {
 		return true
 	}
 	plan := &tenant.Shutdown{}
@@ -144,10 +144,11 @@ func (s *scope) welcome(ctx context.Context) error {
 		}
 		known := sets.New[string]()
 		for i := range machines.Machines {
-			known.Insert(machines.Machines[i].Spec.ProviderID)
-		}
-		if workers, _ := clusterapi.Hibernating(s.cluster); marked && workers != teapotv1.HibernatedWorkersRelease {
-			s.chores.Nodes = sets.List(known.Clone().Delete(""))
+			machine := &machines.Machines[i]
+			known.Insert(machine.Spec.ProviderID)
+			if marked && machine.DeletionTimestamp.IsZero() && machine.Status.NodeRef.IsDefined() {
+				s.chores.Nodes = append(s.chores.Nodes, machine.Spec.ProviderID)
+			}
 		}
 		for i := range machines.HostMachines {
 			known.Insert(machines.HostMachines[i].Spec.ProviderID)

@@ -73,7 +73,8 @@ func (s *scope) wakeWorkers(ctx context.Context) error {
 	if s.paused || s.asleep() || !marked {
 		return nil
 	}
-	if workers != teapotv1.HibernatedWorkersRelease {
+	// With Release some may have stayed, too: those that are not Teapot's to give back.
+	if workers != teapotv1.HibernatedWorkersRelease || len(s.chores.Nodes) > 0 {
 		if err := s.markCluster(ctx, clusterapi.Waking, true); err != nil {
 			return err
 		}
@@ -84,7 +85,6 @@ func (s *scope) wakeWorkers(ctx context.Context) error {
 	case !s.observation.Answered:
 		s.sleep.waits = "Waiting until the API answers, for the machines to come back."
 		return nil
-	case workers == teapotv1.HibernatedWorkersRelease:
 	case len(s.chores.Nodes) > 0 && (nodes.At.IsZero() || len(nodes.NotReady) > 0) && s.now.Before(since.Add(bootPatience)):
 		s.sleep.waits = fmt.Sprintf("Waiting until the machines are back (%d of %d Nodes are ready), but not longer than until %s.",
 			nodes.Ready, len(s.chores.Nodes), since.Add(bootPatience).UTC().Format(time.RFC3339))

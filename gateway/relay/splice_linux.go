@@ -108,7 +108,6 @@ func (s *splicer) fill(socket uintptr) bool {
 		s.under = n
 		return true
 	}
-	s.giveBack()
 	s.err = err
 	return !errors.Is(err, unix.EAGAIN)
 }

@@ -64,15 +64,24 @@ func testHibernation(t *testing.T) {
 		before = after
 	})
 	t.Run("its machine is switched off and on again", func(t *testing.T) {
+		x.scalePool(t, 2) // one that has not joined when it goes to sleep
+		eventually(t, time.Minute, "a second machine to begin", func(ctx context.Context) error {
+			claims := &teapotv1.MachineClaimList{}
+			err := management.List(ctx, claims, client.InNamespace(x.namespace))
+			if err == nil && len(claims.Items) < 2 {
+				err = fmt.Errorf("there are %d claims", len(claims.Items))
+			}
+			return err
+		})
 		x.hibernate(t, teapotv1.HibernatedWorkersPowerOff)
 		x.isAsleep(t)
 		if m := f.machine(t, before[0].on); m.Power {
 			t.Errorf("%s has power while its tenant sleeps", before[0].on)
 		}
 		x.wakesOnRequest(t, left)
-		after := x.machines(t, 1)
-		if after[0].machine.UID != before[0].machine.UID {
-			t.Errorf("Machine %s came in place of %s, which was switched off only", after[0].machine.Name, before[0].machine.Name)
+		after := x.machines(t, 2)
+		if !uidsOf(after).Has(before[0].machine.UID) {
+			t.Errorf("Machine %s is gone, which was switched off only", before[0].machine.Name)
 		}
 		readyNode(t, x.user, after[0].machine.Status.NodeRef.Name)
 		left.goOn(t)
@@ -88,9 +97,14 @@ func (x *machinesTenant) hibernate(t *testing.T, workers teapotv1.HibernatedWork
 			IdleAfter: &metav1.Duration{Duration: time.Hour}, Workers: workers,
 		}
 	})
-	// Who is connected when a control plane goes to sleep does not wake it for two minutes.
-	utilnet.CloseIdleConnectionsFor(x.user.CoreV1().RESTClient().(*rest.RESTClient).Client.Transport)
+	disconnect(x.user)
 	teapot(t, "hibernate", x.name, "--namespace", x.namespace, "--wait", "--timeout", asleepWithin.String())
+}
+
+// disconnect ends a client's connections: who is connected when a control plane goes to sleep does not
+// wake it for two minutes.
+func disconnect(c *kubernetes.Clientset) {
+	utilnet.CloseIdleConnectionsFor(c.CoreV1().RESTClient().(*rest.RESTClient).Client.Transport)
 }
 
 // isAsleep compares what people see of a control plane that sleeps with what there is.
@@ -177,7 +191,9 @@ func (left *leftThings) goOn(t *testing.T) {
 	config := rest.AnonymousClientConfig(left.x.config)
 	config.BearerToken = left.token
 	config.Dial = left.x.config.Dial
-	if _, err := kubernetes.NewForConfigOrDie(config).AuthenticationV1().SelfSubjectReviews().Create(t.Context(), &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{}); err != nil {
+	bearer := kubernetes.NewForConfigOrDie(config)
+	defer disconnect(bearer)
+	if _, err := bearer.AuthenticationV1().SelfSubjectReviews().Create(t.Context(), &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{}); err != nil {
 		t.Errorf("the token of before the sleep: %v", err)
 	}
 	now := metav1.Now()

@@ -85,7 +85,7 @@ func TestWhatRolesGrantOnClusterAPI(t *testing.T) {
 		{"machinesets" + group, []string{"create", "update", "patch", "delete"}, nil},
 		{"machines" + group, []string{"get"}, and(everywhere(operator), viewer, tenant)},
 		{"machines" + group, []string{"list", "watch"}, and(everywhere(operator, manager), viewer, tenant)},
-		{"machines" + group, []string{"delete"}, and(everywhere(operator), tenant)},
+		{"machines" + group, []string{"delete"}, and(everywhere(operator, manager), tenant)},
 		{"machines" + group, []string{"patch"}, everywhere(manager)},
 		{"machines" + group, []string{"create", "update", "deletecollection"}, nil},
 		{"kubeadmconfigtemplates.bootstrap" + group, []string{"get", "list", "watch", "create", "patch", "delete"}, everywhere(manager)},

@@ -143,11 +143,17 @@ func TestMayPause(t *testing.T) {
 		in   Pause
 		why  string
 	}{
-		"nothing there":                        {mode: release},
-		"machines that are kept":               {mode: keep, in: Pause{Machines: Workers{}.add("a", ofPool).Machines, MachineDeployments: md(1, 1, nil)}},
-		"machines that are off":                {mode: powerOff, in: Pause{Machines: Workers{}.add("a", ofPool).Machines, MachineDeployments: md(1, 1, nil)}},
-		"released":                             {mode: release, in: Pause{MachineDeployments: md(0, 0, nil)}},
-		"released but for a user's":            {mode: release, in: Pause{Machines: Workers{}.add("a").Machines, MachineDeployments: md(7, 7, func(md *clusterv1.MachineDeployment) { md.Labels = nil })}},
+		"nothing there":             {mode: release},
+		"machines that are kept":    {mode: keep, in: Pause{Machines: Workers{}.add("a", ofPool).Machines, MachineDeployments: md(1, 1, nil)}},
+		"machines that are off":     {mode: powerOff, in: Pause{Machines: Workers{}.add("a", ofPool).Machines, MachineDeployments: md(1, 1, nil)}},
+		"released":                  {mode: release, in: Pause{MachineDeployments: md(0, 0, nil)}},
+		"released but for a user's": {mode: release, in: Pause{Machines: Workers{}.add("a").Machines, MachineDeployments: md(7, 7, func(md *clusterv1.MachineDeployment) { md.Labels = nil })}},
+		"a pool that somebody paused": {mode: release, in: Pause{
+			Machines: Workers{}.add("a", ofPool).Machines,
+			MachineDeployments: md(1, 1, func(md *clusterv1.MachineDeployment) {
+				metav1.SetMetaDataAnnotation(&md.ObjectMeta, clusterv1.PausedAnnotation, "")
+			}),
+		}},
 		"not scaled yet":                       {mode: release, in: Pause{MachineDeployments: md(2, 0, nil)}, why: "MachineDeployment workers is being scaled to 0"},
 		"not seen by Cluster API yet":          {mode: release, in: Pause{MachineDeployments: md(0, 0, func(md *clusterv1.MachineDeployment) { md.Generation++ })}, why: "MachineDeployment workers is being scaled to 0"},
 		"machines counted still":               {mode: release, in: Pause{MachineDeployments: md(0, 1, nil)}, why: "MachineDeployment workers is being scaled to 0"},

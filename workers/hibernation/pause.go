@@ -5,6 +5,7 @@ import (
 
 	"k8s.io/utils/ptr"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
+	"sigs.k8s.io/cluster-api/util/annotations"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
 )
@@ -40,10 +41,13 @@ func (p Pause) MayPause(mode teapotv1.HibernatedWorkers) (why string) {
 		}
 	}
 	release := mode == teapotv1.HibernatedWorkersRelease
+	held := map[string]bool{} // somebody paused the pool: its machines are not given back
 	for i := range p.MachineDeployments {
 		switch md := &p.MachineDeployments[i]; {
 		case !md.DeletionTimestamp.IsZero():
 			going = append(going, fmt.Sprintf("MachineDeployment %s is being deleted", md.Name))
+		case annotations.HasPaused(md):
+			held[md.Name] = true
 		case release && md.Labels[teapotv1.PoolLabel] == md.Name && !isScaledToZero(md):
 			going = append(going, fmt.Sprintf("MachineDeployment %s is being scaled to 0", md.Name))
 		}
@@ -52,7 +56,7 @@ func (p Pause) MayPause(mode teapotv1.HibernatedWorkers) (why string) {
 		switch machine := &p.Machines[i]; {
 		case !machine.DeletionTimestamp.IsZero():
 			going = append(going, fmt.Sprintf("Machine %s is being deleted", machine.Name))
-		case release && OfPool(machine):
+		case release && OfPool(machine) && !held[machine.Labels[clusterv1.MachineDeploymentNameLabel]]:
 			going = append(going, fmt.Sprintf("Machine %s is to be deleted", machine.Name))
 		}
 	}
