@@ -36,6 +36,8 @@ type Use struct {
 	// Because are the reasons, as sentences; none: nothing is under way. They name the oldest
 	// Jobs and pods, so that they change as seldom as possible.
 	Because []string
+	// BusyAt is when something was last found to be under way; zero: never since it is asked.
+	BusyAt time.Time
 	// UnknownSince is since when the tenant has not said, and Error why. Zero: it did when it was
 	// last asked.
 	UnknownSince time.Time
@@ -64,7 +66,10 @@ func (s *Session) askForUse(ctx context.Context, chore *useChore) {
 			chore.answer.fail(now, err.Error())
 			return before.UnknownSince.IsZero()
 		}
-		chore.answer = Use{At: now, Because: because}
+		chore.answer = Use{At: now, Because: because, BusyAt: before.BusyAt}
+		if len(because) > 0 {
+			chore.answer.BusyAt = now
+		}
 		return !before.UnknownSince.IsZero() || !slices.Equal(before.Because, because)
 	})
 }

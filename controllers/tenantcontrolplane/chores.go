@@ -40,7 +40,7 @@ func (s *scope) busy() *hibernation.Busy {
 	use := s.known().Use
 	switch {
 	case use.Known(s.now):
-		return &hibernation.Busy{At: use.At, Because: use.Because}
+		return &hibernation.Busy{At: use.At, Because: use.Because, Last: use.BusyAt}
 	case !use.UnknownSince.IsZero() && s.now.Sub(use.UnknownSince) > unknownPatience:
 		return &hibernation.Busy{At: s.now}
 	default:
@@ -111,7 +111,10 @@ func (s *scope) tidyInside(machines workers.Workers, deadline time.Time) bool {
 		}
 	}
 	s.chores.Shutdown = plan
-	outcome := s.known().Shutdown
+	var outcome tenant.Outcome
+	if session := s.Tenants.Find(s.input.Owner); session != nil {
+		outcome = session.Ask(s.chores).Shutdown // of this plan, and not of one with fewer machines
+	}
 	if !outcome.Done {
 		s.waitsFor("Waiting until the Nodes and pods of machines that go are removed inside the cluster, but not longer than until %s.", deadline.UTC().Format(time.RFC3339))
 		return false

@@ -165,7 +165,11 @@ func TestReset(t *testing.T) {
 // only is not.
 func TestIdle(t *testing.T) {
 	const idle = 400 * time.Millisecond
-	e := start(t, idle)
+	endsWhenIdle(t, start(t, idle), idle)
+}
+
+func endsWhenIdle(t *testing.T, e *ends, idle time.Duration) {
+	t.Helper()
 	began, last := time.Now(), time.Now()
 	for time.Since(began) < 3*idle {
 		if _, err := e.server.Write([]byte("x")); err != nil {

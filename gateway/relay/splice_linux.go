@@ -108,6 +108,7 @@ func (s *splicer) fill(socket uintptr) bool {
 		s.under = n
 		return true
 	}
+	s.giveBack()
 	s.err = err
 	return !errors.Is(err, unix.EAGAIN)
 }

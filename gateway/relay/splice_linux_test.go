@@ -166,33 +166,8 @@ func openPipes(t *testing.T) (n int) {
 
 // TestWithoutSplice: where pipes are not to be had the bytes are copied, and are the same.
 func TestWithoutSplice(t *testing.T) {
-	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		t.Fatal(err)
-	}
 	e := start(t, time.Minute)
-	var pipes []*pipe
-	for len(idlePipes) > 0 {
-		pipes = append(pipes, borrow())
-	}
-	defer func() {
-		for _, p := range pipes {
-			p.giveBack()
-		}
-	}()
-	highest, err := unix.Dup(0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Close(highest)
-	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(highest), Max: limit.Max}); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-			t.Fatal(err)
-		}
-	}()
+	withoutPipes(t)
 	said := random(t, 1<<20)
 	go func() { _, _ = e.client.Write(said) }() // what is missing is noticed below
 	got := make([]byte, len(said))
@@ -204,6 +179,42 @@ func TestWithoutSplice(t *testing.T) {
 			t.Fatalf("%d bytes were counted as copied", e.count(ToServer, Copy))
 		}
 	}
+}
+
+// TestIdleWithoutSplice: what is copied is as little, and as much, a sign of life.
+func TestIdleWithoutSplice(t *testing.T) {
+	const idle = 400 * time.Millisecond
+	e := start(t, idle)
+	withoutPipes(t)
+	endsWhenIdle(t, e, idle)
+	if n := e.count(ToClient, Splice); n > 0 {
+		t.Errorf("%d bytes were spliced", n)
+	}
+}
+
+// withoutPipes lets nothing be opened until the end of the test.
+func withoutPipes(t *testing.T) {
+	t.Helper()
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	for len(idlePipes) > 0 {
+		t.Cleanup(borrow().giveBack)
+	}
+	highest, err := unix.Dup(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close(highest) })
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(highest), Max: limit.Max}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // TestRescue: what is in a pipe when the kernel refuses to splice it out of there is not lost.

@@ -35,6 +35,10 @@ func (b *bench) measureResume(ctx context.Context, o options) ([]Result, error) 
 	if _, err := floors[0].run(ctx); err != nil {
 		return nil, err
 	}
+	// Both have worked before they sleep, so that both have a Lease that somebody holds who is gone.
+	if _, err := makesPods(ctx, floors[0].config()); err != nil {
+		return nil, err
+	}
 	byHand, err := b.stop(ctx, floors[0])
 	if err != nil {
 		return nil, err
@@ -48,6 +52,9 @@ func (b *bench) measureResume(ctx context.Context, o options) ([]Result, error) 
 		return nil, err
 	}
 	if err := b.waitReady(ctx, tenant); err != nil {
+		return nil, err
+	}
+	if _, err := makesPods(ctx, config); err != nil {
 		return nil, err
 	}
 
