@@ -176,7 +176,29 @@ func (s *scope) recordDecision(ctx context.Context) error {
 	if apierrors.IsConflict(err) { // somebody else has written to a field of ours
 		err = s.apply(ctx, true, wanted)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return s.forgetGateways(ctx)
+}
+
+// forgetGateways removes the word of gateway pods that are gone.
+func (s *scope) forgetGateways(ctx context.Context) error {
+	if s.sleep.lease == nil {
+		return nil
+	}
+	stale := route.StaleActivities(s.sleep.lease, s.now)
+	if len(stale) == 0 {
+		return nil
+	}
+	after := s.sleep.lease.DeepCopy()
+	for _, key := range stale {
+		delete(after.Annotations, key)
+	}
+	if err := s.Client.Patch(ctx, after, client.MergeFrom(s.sleep.lease), client.FieldOwner(teapotv1.FieldManager)); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("removing what gateways that are gone wrote to Lease %s: %w", client.ObjectKeyFromObject(after), err)
+	}
+	return nil
 }
 
 // backend is where the gateway finds the API server: inside the management cluster.

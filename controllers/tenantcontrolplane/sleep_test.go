@@ -57,6 +57,10 @@ func newSleeper(t *testing.T, workers teapotv1.HibernatedWorkers) *sleeper {
 		}
 	}
 	t.Cleanup(func() { x.machineEnds(t) })
+	x.machine.Status.NodeRef = clusterv1.MachineNodeReference{Name: "worker-0"}
+	if err := direct.Status().Update(t.Context(), x.machine); err != nil {
+		t.Fatal(err)
+	}
 	ownedBy(x.cluster.Name, x.cluster.UID)(x.tcp)
 	x.tcp.Spec.Hibernation = &teapotv1.HibernationSpec{Workers: workers}
 	makeOne(t.Context(), t, x.tcp)
