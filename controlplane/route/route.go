@@ -45,7 +45,7 @@ type Route struct {
 	// Decided says that the rest was decided before, Asleep what, and Since when.
 	Decided bool
 	Asleep  bool
-	Since  time.Time
+	Since   time.Time
 	// Reason is a word for what decided.
 	Reason string
 	// AsleepSince is when it was last decided that it sleeps; zero if never.

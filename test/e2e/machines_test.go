@@ -67,7 +67,7 @@ type fleet struct {
 func TestFleets(t *testing.T) {
 	for name, run := range map[string]func(*testing.T){
 		"Machines": testMachines, "MachinesFail": testMachinesFail, "Pools": testPools, "PoolTornAway": testPoolTornAway,
-		"Hibernation": testHibernation,
+		"Hibernation": testHibernation, "Idle": testIdle,
 	} {
 		t.Run(name, func(t *testing.T) {
 			if os.Getenv(longEnv) == "" {
