@@ -30,7 +30,7 @@ const (
 // host is the name that users ask for.
 func host(name string) string { return name + "." + owners + "." + domain }
 
-// What is said to the sending server after the ClientHello, which it answers with one byte.
+// chunk is what the sending server writes, and its users read, at once.
 const chunk = 256 << 10
 
 // messageBytes is the size of a request to the answering server, and of its answer.

@@ -107,7 +107,7 @@ func ask(conn net.Conn, message, answer []byte) error {
 	return nil
 }
 
-// latencies are what small requests take by a proxy, in milliseconds and sorted, one after the other
+// latencies are what small requests take by a proxy, in microseconds and sorted, one after the other
 // on connections that take turns.
 func (b *backend) latencies(ctx context.Context, by string, connections, requests int) ([]float64, error) {
 	conns := make([]*tls.Conn, 0, connections)
@@ -133,7 +133,7 @@ func (b *backend) latencies(ctx context.Context, by string, connections, request
 		if err := ask(conns[i%connections], message, answer); err != nil {
 			return nil, fmt.Errorf("asking by %s: %w", by, err)
 		}
-		took = append(took, float64(time.Since(begun).Nanoseconds())/1e6)
+		took = append(took, float64(time.Since(begun).Nanoseconds())/1000)
 	}
 	slices.Sort(took)
 	return took, nil

@@ -111,7 +111,7 @@ func (r *room) traffic(ctx context.Context, o Options) (_ []Figure, err error) {
 			if round == 0 {
 				continue
 			}
-			o.Progress("entrance %d/%d: %s: %.0f MiB/s with %d streams (%.2f s of its processor time per GiB), %.0f MiB/s with one; %.3f ms, at p99 %.3f ms; %.0f connections a second",
+			o.Progress("entrance %d/%d: %s: %.0f MiB/s with %d streams (%.2f s of its processor time per GiB), %.0f MiB/s with one; %.0f µs, at p99 %.0f µs; %.0f connections a second",
 				round, o.Rounds, p.Name, taken.throughput, streams, taken.cpu, taken.throughputOfOne, taken.latency, taken.latencyTail, taken.handshakes)
 			turns[p] = append(turns[p], taken)
 		}
@@ -128,8 +128,8 @@ func (r *room) traffic(ctx context.Context, o Options) (_ []Figure, err error) {
 	return []Figure{
 		figure(Throughput, "MiB/s", func(t turn) float64 { return t.throughput }),
 		figure(ThroughputOfOne, "MiB/s", func(t turn) float64 { return t.throughputOfOne }),
-		figure(Latency, "ms", func(t turn) float64 { return t.latency }),
-		figure(LatencyTail, "ms", func(t turn) float64 { return t.latencyTail }),
+		figure(Latency, "µs", func(t turn) float64 { return t.latency }),
+		figure(LatencyTail, "µs", func(t turn) float64 { return t.latencyTail }),
 		figure(Handshakes, "1/s", func(t turn) float64 { return t.handshakes }),
 	}, nil
 }
