@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -51,6 +52,8 @@ type Reconciler struct {
 
 	clusters clusterWatch
 	gateway  gatewayService
+	// stopping holds, by owner, since when a control plane is to sleep whose pods were told to end.
+	stopping sync.Map
 }
 
 // SetupWithManager registers the controller and what it watches.
@@ -118,6 +121,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (resul
 	if err := r.Client.Get(ctx, request.NamespacedName, tcp); err != nil {
 		if apierrors.IsNotFound(err) {
 			r.Tenants.Close(request.NamespacedName)
+			r.stopping.Delete(request.NamespacedName)
 			return ctrl.Result{}, nil
 		}
 		return ctrl.Result{}, fmt.Errorf("reading TenantControlPlane %s: %w", request.NamespacedName, err)

@@ -121,6 +121,7 @@ var lives = map[string]life{
 			sleepNow(true)(ctx, t, tcp)
 		},
 		ask: deleteOne, done: isGone,
+		upTo: 6, // until nothing tells it from the deletion of one that is awake
 	},
 	"adopt": {
 		before: func(ctx context.Context, t *testing.T, tcp *teapotv1.TenantControlPlane) {

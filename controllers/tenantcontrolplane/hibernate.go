@@ -64,6 +64,7 @@ func (s *scope) hibernate(ctx context.Context) error {
 	if s.asleep() {
 		return s.stop(ctx)
 	}
+	s.stopping.Delete(s.input.Owner)
 	return nil
 }
 

@@ -32,8 +32,11 @@ const (
 // from what depends on others to what others depend on, and each stage can be seen in what runs: it
 // goes on where an earlier reconcile ended.
 func (s *scope) stop(ctx context.Context) error {
-	stopping := s.running.deployment.Name == "" || ptr.Deref(s.running.deployment.Spec.Replicas, 1) == 0
 	since := s.sleep.record.Since
+	stopping := s.running.deployment.Name == "" || ptr.Deref(s.running.deployment.Spec.Replicas, 1) == 0
+	if begun, ok := s.stopping.Load(s.input.Owner); ok && since.Equal(begun.(time.Time)) {
+		stopping = true // the cache may not show yet what was written
+	}
 	if !stopping {
 		s.input.Rest = controlplane.RestWorkers
 		machines, done, err := s.stopWorkers(ctx, since.Add(workersPatience))
@@ -49,6 +52,7 @@ func (s *scope) stop(ctx context.Context) error {
 	if s.paused {
 		return nil
 	}
+	s.stopping.Store(s.input.Owner, since)
 	if left, err := s.podsOf(ctx, controlplane.ControlPlaneName); err != nil {
 		return err
 	} else if left > 0 && s.now.Before(since.Add(workersPatience+insidePatience+podsPatience)) {
