@@ -90,10 +90,10 @@ func (s *scope) summarizePaused() {
 // summarizeStalled says whether a person must act: at once where waiting does not help, and
 // after a deadline where it should have.
 func (s *scope) summarizeStalled(first *metav1.Condition) {
-	if first != nil && first.LastTransitionTime.Time.Before(s.sleep.record.Since) {
+	if record := s.sleep.record; first != nil && !record.AsleepSince.IsZero() && first.LastTransitionTime.Time.Before(record.Since) {
 		// It was not true while the control plane slept either, and that does not count.
 		first = first.DeepCopy()
-		first.LastTransitionTime = metav1.NewTime(s.sleep.record.Since)
+		first.LastTransitionTime = metav1.NewTime(record.Since)
 	}
 	switch problem, due := controlplane.Stalled(first, s.now); {
 	case problem != nil:

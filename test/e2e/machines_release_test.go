@@ -151,14 +151,14 @@ func nextTenantGetsIt(t *testing.T, f *fleet, before, x *machinesTenant, name st
 	if _, err := f.on(t.Context(), name, nil, "test", "!", "-e", markerFile); err != nil {
 		t.Errorf("the marker of the former tenant is there: %v", err)
 	}
-	address := strings.TrimPrefix(before.config.Host, "https://")
+	address := before.endpoint(t)
 	for what, text := range map[string]string{"marker": marker, "name": before.name, "namespace": before.namespace, "API's address": address} {
 		if found := f.onDisk(t, name, text); len(found) > 0 {
 			t.Errorf("the former tenant's %s is in %v", what, found)
 		}
 	}
 	// The control: so the new one's is found.
-	if found := f.onDisk(t, name, strings.TrimPrefix(x.config.Host, "https://")); len(found) == 0 {
+	if found := f.onDisk(t, name, x.endpoint(t)); len(found) == 0 {
 		t.Error("the tenant's own API's address is not found on the disk")
 	}
 }

@@ -137,6 +137,12 @@ func apply(t *testing.T, to client.Client, text string, wanted func(*unstructure
 	}
 }
 
+// endpoint is the address and port by which the tenant's machines come.
+func (x *machinesTenant) endpoint(t *testing.T) string {
+	t.Helper()
+	return strings.TrimPrefix(get(t, x.namespace, x.name).Status.Endpoint.URL, "https://")
+}
+
 // kubectl runs kubectl as the tenant's administrator and returns what it printed.
 func (x *machinesTenant) kubectl(ctx context.Context, args ...string) (string, error) {
 	command := exec.CommandContext(ctx, os.Getenv("KUBECTL"), append([]string{"--kubeconfig", x.kubeconfig, "--request-timeout=20s"}, args...)...)
