@@ -93,7 +93,8 @@ func tenant(t *testing.T) *rest.Config {
 		return out
 	}
 	teapot("create", "tcp", "boot", "--namespace", namespace, "--wait", "--timeout", "2m")
-	config, err := clientcmd.RESTConfigFromKubeConfig(teapot("kubeconfig", "boot", "--namespace", namespace))
+	// Machines come by the address, not through the users' gateway.
+	config, err := clientcmd.RESTConfigFromKubeConfig(teapot("kubeconfig", "boot", "--namespace", namespace, "--direct"))
 	if err != nil {
 		t.Fatal(err)
 	}
