@@ -1,10 +1,8 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -13,28 +11,11 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
+	"github.com/teapot-cloud/teapot/test/output"
 )
 
 // deadline bounds what a test waits for.
 const deadline = 20 * time.Second
-
-// buffer can be read while a command writes to it.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
 
 // eventually waits until something is true.
 func eventually(t *testing.T, what string, true func() bool) {
@@ -54,7 +35,7 @@ func eventually(t *testing.T, what string, true func() bool) {
 
 // invocation is one run of the command line.
 type invocation struct {
-	stdout, stderr buffer
+	stdout, stderr output.Buffer
 	code           chan int
 }
 

@@ -11,6 +11,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/teapot-cloud/teapot/internal/version"
+	"github.com/teapot-cloud/teapot/test/output"
 )
 
 func TestGet(t *testing.T) {
@@ -127,7 +128,7 @@ func TestVersion(t *testing.T) {
 }
 
 func TestPlugin(t *testing.T) {
-	var out, errOut buffer
+	var out, errOut output.Buffer
 	streams := genericiooptions.IOStreams{In: strings.NewReader(""), Out: &out, ErrOut: &errOut}
 	if code := Main(t.Context(), []string{"/usr/local/bin/kubectl-teapot", "wait", "--help"}, streams); code != exitDone {
 		t.Fatalf("exit code %d: %s", code, errOut.String())
@@ -137,7 +138,7 @@ func TestPlugin(t *testing.T) {
 		t.Errorf("names the file and not the command:\n%s", out.String())
 	}
 
-	out, errOut = buffer{}, buffer{}
+	out, errOut = output.Buffer{}, output.Buffer{}
 	if code := Main(t.Context(), []string{"kubectl_complete-teapot", "del"}, streams); code != exitDone {
 		t.Fatalf("exit code %d: %s", code, errOut.String())
 	}

@@ -2,22 +2,18 @@ package main
 
 import (
 	"errors"
-	"flag"
 	"fmt"
-	"log/slog"
 	"net/netip"
 	"os"
-	"strconv"
 	"strings"
 	"time"
 
-	"github.com/go-logr/logr"
 	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/util/validation"
-	"k8s.io/klog/v2/textlogger"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
 	"github.com/teapot-cloud/teapot/gateway/proxy"
+	"github.com/teapot-cloud/teapot/internal/logs"
 )
 
 // usage is what --help begins with.
@@ -51,15 +47,11 @@ type flags struct {
 	drainTimeout      time.Duration
 	qps               float32
 	burst             int
-	logFormat         string
-	logs              *textlogger.Config
+	logs              logs.Flags
 }
 
 func parse(args []string) (*flags, error) {
-	f := &flags{logs: textlogger.NewConfig()}
-	goFlags := flag.NewFlagSet("logs", flag.ContinueOnError)
-	f.logs.AddFlags(goFlags)
-
+	f := &flags{}
 	set := pflag.NewFlagSet("teapot-gateway", pflag.ContinueOnError)
 	set.SortFlags = false
 	set.Usage = func() { fmt.Fprint(os.Stderr, usage, set.FlagUsagesWrapped(100)) }
@@ -79,8 +71,7 @@ func parse(args []string) (*flags, error) {
 	set.StringVar(&f.healthAddress, "health-probe-bind-address", ":8081", "where /healthz and /readyz are served over HTTP; 0 to serve none")
 	set.Float32Var(&f.qps, "kube-api-qps", 50, "requests per second to the management cluster's API, on average")
 	set.IntVar(&f.burst, "kube-api-burst", 100, "requests to the management cluster's API in a burst")
-	set.StringVar(&f.logFormat, "log-format", "text", "text or json (one object a line; without vmodule)")
-	set.AddGoFlagSet(goFlags)
+	f.logs.Add(set)
 	if err := set.Parse(args); err != nil {
 		return nil, err
 	}
@@ -129,18 +120,5 @@ func (f *flags) validate() error {
 	if problems := validation.IsQualifiedName(teapotv1.GatewayActivityAnnotation + f.podName); len(problems) > 0 {
 		return fmt.Errorf("--pod-name: %q cannot be the name of a pod: %s", f.podName, strings.Join(problems, "; "))
 	}
-	if f.logFormat != "text" && f.logFormat != "json" {
-		return fmt.Errorf("--log-format: must be text or json, not %q", f.logFormat)
-	}
-	return nil
-}
-
-// logger writes to standard error.
-func (f *flags) logger() logr.Logger {
-	if f.logFormat == "text" {
-		return textlogger.NewLogger(f.logs)
-	}
-	// A verbosity is a number: the flag's own Set has seen to it.
-	verbosity, _ := strconv.Atoi(f.logs.Verbosity().String())
-	return logr.FromSlogHandler(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: slog.Level(-verbosity)}))
+	return f.logs.Validate()
 }

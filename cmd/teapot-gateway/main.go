@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"time"
 
@@ -13,7 +14,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/spf13/pflag"
 	coordinationclient "k8s.io/client-go/kubernetes/typed/coordination/v1"
-	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 
@@ -41,9 +41,7 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	log := flags.logger()
-	ctrl.SetLogger(log)
-	klog.SetLoggerWithOptions(log, klog.ContextualLogger(true)) // client-go's
+	log := flags.logs.Start()
 
 	config, err := ctrl.GetConfig()
 	if err != nil {
@@ -118,7 +116,7 @@ func run(ctx context.Context, args []string) error {
 
 // leave ends without anybody noticing, if they are done in time: those who send connections hear first
 // that this gateway is not ready, then no more are accepted, and those there are go on for a while.
-func leave(log logr.Logger, flags *flags, listener interface{ Close() error }, server *proxy.Server) error {
+func leave(log logr.Logger, flags *flags, listener io.Closer, server *proxy.Server) error {
 	time.Sleep(flags.drainDelay)
 	if err := listener.Close(); err != nil {
 		return fmt.Errorf("ending to listen: %w", err)

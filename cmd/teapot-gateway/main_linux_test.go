@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -13,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -25,6 +23,7 @@ import (
 
 	"github.com/teapot-cloud/teapot/controlplane/route"
 	"github.com/teapot-cloud/teapot/test/apiserver"
+	"github.com/teapot-cloud/teapot/test/output"
 )
 
 // asGateway makes the test's program be the gateway itself.
@@ -46,21 +45,7 @@ type gateway struct {
 	users, metrics, health string
 	ended                  chan struct{}
 	failure                error
-
-	mu  sync.Mutex
-	log bytes.Buffer
-}
-
-func (g *gateway) Write(p []byte) (int, error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.log.Write(p)
-}
-
-func (g *gateway) logged() string {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.log.String()
+	log                    output.Buffer
 }
 
 // startGateway starts one, waits until it is ready and stops it at the end of the test.
@@ -72,7 +57,7 @@ func startGateway(t *testing.T, args ...string) *gateway {
 		"--pod-name=gateway-0", "--drain-delay=0s", "--drain-timeout=0s",
 	}, args...)...)
 	g.command.Env = append(os.Environ(), asGateway+"=1", "KUBECONFIG="+apiserver.Kubeconfig(t))
-	g.command.Stdout, g.command.Stderr = g, g
+	g.command.Stdout, g.command.Stderr = &g.log, &g.log
 	g.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // should the test be killed
 	if err := g.command.Start(); err != nil {
 		t.Fatal(err)
@@ -88,7 +73,7 @@ func startGateway(t *testing.T, args ...string) *gateway {
 			t.Errorf("the gateway ended: %v", g.failure)
 		}
 		if t.Failed() {
-			t.Logf("gateway:\n%s", g.logged())
+			t.Logf("gateway:\n%s", g.log.String())
 		}
 	})
 	apiserver.Eventually(t, patience, "the gateway to be ready", func() error { return g.ready(http.StatusOK) })

@@ -2,22 +2,17 @@ package main
 
 import (
 	"errors"
-	"flag"
 	"fmt"
-	"log/slog"
 	"net/netip"
-	"os"
-	"strconv"
 	"strings"
 
-	"github.com/go-logr/logr"
 	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
-	"k8s.io/klog/v2/textlogger"
 
 	"github.com/teapot-cloud/teapot/controllers"
 	"github.com/teapot-cloud/teapot/controlplane"
+	"github.com/teapot-cloud/teapot/internal/logs"
 )
 
 // flags are what the operator decides on the command line.
@@ -33,18 +28,13 @@ type flags struct {
 	healthAddress           string
 	qps                     float32
 	burst                   int
-	logFormat               string
-	logs                    *textlogger.Config
+	logs                    logs.Flags
 }
 
 func parse(args []string) (*flags, error) {
-	f := &flags{logs: textlogger.NewConfig()}
-	goFlags := flag.NewFlagSet("logs", flag.ContinueOnError)
-	f.logs.AddFlags(goFlags)
-
+	f := &flags{}
 	set := pflag.NewFlagSet("teapot-manager", pflag.ContinueOnError)
-	set.AddGoFlagSet(goFlags)
-	set.StringVar(&f.logFormat, "log-format", "text", "text or json (one object a line; without vmodule)")
+	f.logs.Add(set)
 	set.BoolVar(&f.leaderElect, "leader-elect", true, "let one replica work at a time")
 	set.StringVar(&f.leaderElectionID, "leader-election-id", "teapot-manager", "name of the lease that replicas compete for")
 	set.StringVar(&f.leaderElectionNamespace, "leader-election-namespace", "", "namespace of the lease (default: that of the pod)")
@@ -78,8 +68,8 @@ func (f *flags) validate() error {
 	if n := f.controllers.MaxConcurrentReconciles; n < 1 {
 		return fmt.Errorf("--max-concurrent-reconciles: must be at least 1, not %d", n)
 	}
-	if f.logFormat != "text" && f.logFormat != "json" {
-		return fmt.Errorf("--log-format: must be text or json, not %q", f.logFormat)
+	if err := f.logs.Validate(); err != nil {
+		return err
 	}
 	for _, namespace := range f.watchNamespaces {
 		if problems := validation.IsDNS1123Label(namespace); len(problems) > 0 {
@@ -113,14 +103,4 @@ func (f *flags) validateGateway() error {
 		return fmt.Errorf("--gateway-domain: %q is not a domain: %s", gateway.Domain, strings.Join(problems, "; "))
 	}
 	return nil
-}
-
-// logger writes to standard error.
-func (f *flags) logger() logr.Logger {
-	if f.logFormat == "text" {
-		return textlogger.NewLogger(f.logs)
-	}
-	// A verbosity is a number: the flag's own Set has seen to it.
-	verbosity, _ := strconv.Atoi(f.logs.Verbosity().String())
-	return logr.FromSlogHandler(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: slog.Level(-verbosity)}))
 }

@@ -34,7 +34,7 @@ func TestLogsAsJSON(t *testing.T) {
 	}
 	standard := os.Stderr
 	os.Stderr = writer
-	logger := flags.logger()
+	logger := flags.logs.Logger()
 	os.Stderr = standard
 	logger.V(2).Info("said", "name", "acme")
 	logger.V(3).Info("not said")

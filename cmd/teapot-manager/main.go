@@ -13,7 +13,6 @@ import (
 	_ "time/tzdata" // schedules name time zones, and the image has no files of them
 
 	"github.com/spf13/pflag"
-	"k8s.io/klog/v2"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
@@ -48,9 +47,7 @@ func run(ctx context.Context, args []string) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(heapGrowth)
 	}
-	logger := flags.logger()
-	ctrl.SetLogger(logger)
-	klog.SetLoggerWithOptions(logger, klog.ContextualLogger(true)) // client-go's
+	logger := flags.logs.Start()
 
 	config, err := ctrl.GetConfig()
 	if err != nil {

@@ -1,12 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -18,6 +16,7 @@ import (
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
 	"github.com/teapot-cloud/teapot/controllers"
 	"github.com/teapot-cloud/teapot/test/apiserver"
+	"github.com/teapot-cloud/teapot/test/output"
 )
 
 // asManager makes the test's program be the manager itself.
@@ -34,21 +33,7 @@ func TestMain(m *testing.M) {
 // manager is a manager that runs as a process of its own against the test's API server.
 type manager struct {
 	ended chan struct{}
-
-	mu  sync.Mutex
-	log bytes.Buffer
-}
-
-func (m *manager) Write(p []byte) (int, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.log.Write(p)
-}
-
-func (m *manager) logged() string {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.log.String()
+	log   output.Buffer
 }
 
 // startManager starts one and stops it at the end of the test. Its leader election ends it
@@ -61,7 +46,7 @@ func startManager(t *testing.T, args ...string) *manager {
 		"--metrics-bind-address=0", "--health-probe-bind-address=0", "--node-port-address=192.0.2.1",
 	}, args...)...)
 	command.Env = append(os.Environ(), asManager+"=1", "KUBECONFIG="+apiserver.Kubeconfig(t))
-	command.Stdout, command.Stderr = m, m
+	command.Stdout, command.Stderr = &m.log, &m.log
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +62,7 @@ func startManager(t *testing.T, args ...string) *manager {
 			t.Errorf("the manager ended: %v", failure)
 		}
 		if t.Failed() {
-			t.Logf("manager %s:\n%s", strings.Join(args, " "), m.logged())
+			t.Logf("manager %s:\n%s", strings.Join(args, " "), m.log.String())
 		}
 	})
 	return m

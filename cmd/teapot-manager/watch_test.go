@@ -43,7 +43,7 @@ func TestTwoInstallations(t *testing.T) {
 		reconciled(m, tcp)
 	}
 	for other, m := range map[string]*manager{blue.Namespace: reds, red.Namespace: blues} {
-		if log := m.logged(); strings.Contains(log, "Reconciler error") || strings.Contains(log, other) {
+		if log := m.log.String(); strings.Contains(log, "Reconciler error") || strings.Contains(log, other) {
 			t.Errorf("a manager took up what is another's:\n%s", log)
 		}
 	}

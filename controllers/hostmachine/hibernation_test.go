@@ -340,46 +340,41 @@ func TestACacheThatIsBehindASleep(t *testing.T) {
 // TestACrashAtAnyWriteOfASleep fails each write from the moment in which the control plane goes to sleep to
 // the one in which all is as it was.
 func TestACrashAtAnyWriteOfASleep(t *testing.T) {
-	for _, what := range []faults.Fault{faults.Fails, faults.Lost, faults.Ends} {
-		t.Run(string(what), func(t *testing.T) {
-			t.Parallel()
-			for at := 1; ; at++ {
-				p, _, claim := ran(t)
-				faulty := newHand(t, p, clock.RealClock{}, what, at)
-				h := faulty
-				until := func(name string, done func() bool) {
-					t.Helper()
-					for range 20 {
-						h.settle(t)
-						if h.Ended {
-							h = newHand(t, p, clock.RealClock{}, "", 0)
-							continue
-						}
-						if done() {
-							return
-						}
-					}
-					t.Fatalf("the manager %s at write %d of %q, and then %s did not come: %+v", what, at, faulty.Asked, name, claim)
-				}
-				p.sleep(t, powerOff)
-				until("the sleep", func() bool { return !isOn(t, claim) })
-				p.wake(t)
-				until("the end", func() bool {
-					return isOn(t, claim) && !metav1.HasAnnotation(claim.ObjectMeta, teapotv1.HibernationAnnotation)
-				})
-				p.sleep(t, released)
-				must(t, direct.Delete(t.Context(), p.hm))
-				until("the release", func() bool {
-					return deleting(t, claim) == nil && apierrors.IsNotFound(direct.Get(t.Context(), p.key(), p.hm))
-				})
-				release(t, claim)
-				if len(faulty.Asked) < at {
-					if at < 5 {
-						t.Errorf("a sleep takes %d writes, which is too few to be true", at-1)
-					}
-					return
-				}
+	faults.AtEachWrite(t, "a sleep", 5, sleepAndWake)
+}
+
+// sleepAndWake switches a machine off and on and gives it back, with a fault at a write, and says whether it
+// came to that.
+func sleepAndWake(t *testing.T, what faults.Fault, at int) bool {
+	t.Helper()
+	p, _, claim := ran(t)
+	faulty := newHand(t, p, clock.RealClock{}, what, at)
+	h := faulty
+	until := func(name string, done func() bool) {
+		t.Helper()
+		for range 20 {
+			h.settle(t)
+			if h.Ended {
+				h = newHand(t, p, clock.RealClock{}, "", 0)
+				continue
 			}
-		})
+			if done() {
+				return
+			}
+		}
+		t.Fatalf("the manager %s at write %d of %q, and then %s did not come: %+v", what, at, faulty.Asked, name, claim)
 	}
+	p.sleep(t, powerOff)
+	until("the sleep", func() bool { return !isOn(t, claim) })
+	p.wake(t)
+	until("the end", func() bool {
+		return isOn(t, claim) && !metav1.HasAnnotation(claim.ObjectMeta, teapotv1.HibernationAnnotation)
+	})
+	p.sleep(t, released)
+	must(t, direct.Delete(t.Context(), p.hm))
+	until("the release", func() bool {
+		return deleting(t, claim) == nil && apierrors.IsNotFound(direct.Get(t.Context(), p.key(), p.hm))
+	})
+	release(t, claim)
+	return len(faulty.Asked) >= at
 }

@@ -11,13 +11,15 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
+
+	"github.com/teapot-cloud/teapot/test/apiserver"
 )
 
 // asked repeats a wish, as a controller does in each reconcile, until the answer is as it should be.
 func asked(t testing.TB, session *Session, chores Chores, limit time.Duration, what string, check func(Answers) bool) Answers {
 	t.Helper()
 	var answers Answers
-	until(t, limit, what, func() error {
+	apiserver.Eventually(t, limit, what, func() error {
 		if answers = session.Ask(chores); !check(answers) {
 			return fmt.Errorf("answers are %+v", answers)
 		}

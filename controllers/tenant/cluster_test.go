@@ -22,6 +22,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
+
+	"github.com/teapot-cloud/teapot/test/apiserver"
 )
 
 // cluster is what a test makes in the tenant's cluster. It is removed at the end of the test,
@@ -211,9 +213,9 @@ func (c *cluster) refuse(namespace string, rule admissionregistrationv1.RuleWith
 	c.t.Cleanup(func() {
 		remove()
 		// Until the API server knows, what comes after would still be in its way.
-		until(c.t, 20*time.Second, "the webhook to be gone", func() error { return call() })
+		apiserver.Eventually(c.t, 20*time.Second, "the webhook to be gone", func() error { return call() })
 	})
-	until(c.t, 20*time.Second, "the webhook to be asked", func() error {
+	apiserver.Eventually(c.t, 20*time.Second, "the webhook to be asked", func() error {
 		if call() == nil {
 			return fmt.Errorf("the call went through")
 		}
@@ -234,22 +236,6 @@ func (c *cluster) probeDeletion(namespace string) func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		return c.CoreV1().Pods(namespace).Delete(ctx, "probe", metav1.DeleteOptions{DryRun: []string{metav1.DryRunAll}})
-	}
-}
-
-// until waits for a condition, by the world's clock.
-func until(t testing.TB, limit time.Duration, what string, check func() error) {
-	t.Helper()
-	deadline := time.Now().Add(limit)
-	for {
-		err := check()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("waiting for %s: %v", what, err)
-		}
-		time.Sleep(20 * time.Millisecond) // between two looks
 	}
 }
 

@@ -11,10 +11,8 @@ import (
 	batchclient "k8s.io/client-go/kubernetes/typed/batch/v1"
 	coordinationclient "k8s.io/client-go/kubernetes/typed/coordination/v1"
 	coreclient "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/tools/pager"
 )
-
-// pageSize is how many objects are read at a time.
-const pageSize = 500
 
 // typed are clients for chores. They are made for each of them over the session's connections and
 // let go, so that a tenant that does not hibernate has none. They speak protobuf, which is read in a
@@ -44,52 +42,31 @@ func (s *Session) typed() (*typed, error) {
 	return &typed{core: core, batch: batch, coordination: coordination}, nil
 }
 
-// pages reads a list page by page until the end, or an error; get reads one page and returns
-// what follows it.
-func pages(ctx context.Context, options metav1.ListOptions, get func(context.Context, metav1.ListOptions) (string, error)) error {
-	options.Limit = pageSize
-	for {
-		callCtx, cancel := context.WithTimeout(ctx, callTimeout)
-		next, err := get(callCtx, options)
-		cancel()
-		if err != nil || next == "" {
-			return err
-		}
-		options.Continue = next
-	}
+// each reads a list page by page, each page within callTimeout.
+func each[T any, L runtime.Object](ctx context.Context, options metav1.ListOptions, list func(context.Context, metav1.ListOptions) (L, error), do func(*T)) error {
+	pages := pager.New(func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+		ctx, cancel := context.WithTimeout(ctx, callTimeout)
+		defer cancel()
+		return list(ctx, options)
+	})
+	pages.PageBufferSize, pages.FullListIfExpired = 0, false
+	return pages.EachListItem(ctx, options, func(item runtime.Object) error {
+		do(any(item).(*T))
+		return nil
+	})
 }
 
 // eachPod reads all pods that a field selector selects.
-func (c *typed) eachPod(ctx context.Context, selector string, each func(*corev1.Pod)) error {
-	err := pages(ctx, metav1.ListOptions{FieldSelector: selector}, func(ctx context.Context, options metav1.ListOptions) (string, error) {
-		list, err := c.core.Pods(metav1.NamespaceAll).List(ctx, options)
-		if err != nil {
-			return "", err
-		}
-		for i := range list.Items {
-			each(&list.Items[i])
-		}
-		return list.Continue, nil
-	})
-	if err != nil {
+func (c *typed) eachPod(ctx context.Context, selector string, do func(*corev1.Pod)) error {
+	if err := each(ctx, metav1.ListOptions{FieldSelector: selector}, c.core.Pods(metav1.NamespaceAll).List, do); err != nil {
 		return fmt.Errorf("listing pods: %w", err)
 	}
 	return nil
 }
 
 // eachNode reads all Nodes.
-func (c *typed) eachNode(ctx context.Context, each func(*corev1.Node)) error {
-	err := pages(ctx, metav1.ListOptions{}, func(ctx context.Context, options metav1.ListOptions) (string, error) {
-		list, err := c.core.Nodes().List(ctx, options)
-		if err != nil {
-			return "", err
-		}
-		for i := range list.Items {
-			each(&list.Items[i])
-		}
-		return list.Continue, nil
-	})
-	if err != nil {
+func (c *typed) eachNode(ctx context.Context, do func(*corev1.Node)) error {
+	if err := each(ctx, metav1.ListOptions{}, c.core.Nodes().List, do); err != nil {
 		return fmt.Errorf("listing Nodes: %w", err)
 	}
 	return nil

@@ -97,17 +97,10 @@ func (s *Session) use(ctx context.Context, pools []fit.Shape) ([]string, error) 
 // unfinishedJobs finds the Jobs that are to run to their end. There is no field to select them by.
 func (c *typed) unfinishedJobs(ctx context.Context) (*found, error) {
 	jobs := &found{}
-	err := pages(ctx, metav1.ListOptions{}, func(ctx context.Context, options metav1.ListOptions) (string, error) {
-		list, err := c.batch.Jobs(metav1.NamespaceAll).List(ctx, options)
-		if err != nil {
-			return "", err
+	err := each(ctx, metav1.ListOptions{}, c.batch.Jobs(metav1.NamespaceAll).List, func(job *batchv1.Job) {
+		if unfinished(job) {
+			jobs.add(job, "")
 		}
-		for i := range list.Items {
-			if job := &list.Items[i]; unfinished(job) {
-				jobs.add(job, "")
-			}
-		}
-		return list.Continue, nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("listing Jobs: %w", err)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -68,13 +67,11 @@ func (s *scope) askUse(ctx context.Context) error {
 // growingPools are the shapes of those pools' machines that may come: an autoscaler makes them, or they
 // are on their way.
 func (s *scope) growingPools(ctx context.Context) ([]fit.Shape, error) {
-	pools, templates := &teapotv1.WorkerPoolList{}, &teapotv1.HostMachineTemplateList{}
-	if err := s.Client.List(ctx, pools, client.InNamespace(s.tcp.Namespace)); err != nil {
-		return nil, fmt.Errorf("listing the WorkerPools of namespace %s: %w", s.tcp.Namespace, err)
+	pools, err := s.pools(ctx, s.Client)
+	if err != nil || len(pools) == 0 {
+		return nil, err
 	}
-	if len(pools.Items) == 0 {
-		return nil, nil
-	}
+	templates := &teapotv1.HostMachineTemplateList{}
 	if err := s.Client.List(ctx, templates, client.InNamespace(s.tcp.Namespace)); err != nil {
 		return nil, fmt.Errorf("listing the HostMachineTemplates of namespace %s: %w", s.tcp.Namespace, err)
 	}
@@ -83,10 +80,10 @@ func (s *scope) growingPools(ctx context.Context) ([]fit.Shape, error) {
 		offers[template.Labels[teapotv1.PoolLabel]] = template.Status
 	}
 	var shapes []fit.Shape
-	for i := range pools.Items {
-		p := &pools.Items[i]
+	for i := range pools {
+		p := &pools[i]
 		complete := ptr.Deref(p.Status.AvailableReplicas, 0) >= ptr.Deref(p.Status.DesiredReplicas, 0)
-		if p.Spec.ControlPlaneName == s.tcp.Name && (p.Spec.Autoscaling != nil || !complete) {
+		if p.Spec.Autoscaling != nil || !complete {
 			shapes = append(shapes, fit.Of(p, offers[p.Name])...)
 		}
 	}
@@ -132,12 +129,12 @@ func (s *scope) welcome(ctx context.Context) error {
 	if s.asleep() || record.AsleepSince.IsZero() || !marked && s.now.Sub(record.Since) > welcomePatience {
 		return nil
 	}
-	pods := &corev1.PodList{}
-	if err := s.Live.List(ctx, pods, client.InNamespace(s.input.Namespace()), client.MatchingLabels{teapotv1.ComponentLabel: controlplane.ControlPlaneName}); err != nil {
-		return fmt.Errorf("listing the control-plane pods in namespace %s: %w", s.input.Namespace(), err)
+	pods, err := s.podsOf(ctx, controlplane.ControlPlaneName)
+	if err != nil {
+		return err
 	}
 	wake := &tenant.Wake{}
-	for _, pod := range pods.Items {
+	for _, pod := range pods {
 		wake.Pods = append(wake.Pods, pod.Name)
 	}
 	if s.cluster != nil {

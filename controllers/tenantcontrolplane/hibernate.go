@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -227,10 +229,7 @@ func (s *scope) summarizeHibernation() bool {
 		status.Since = ptr.To(metav1.NewTime(record.Since.Truncate(time.Second)))
 	}
 	s.tcp.Status.Hibernation = status
-	reason := map[teapotv1.HibernationPhase]string{
-		teapotv1.HibernationAwake: teapotv1.ReasonAwake, teapotv1.HibernationHibernating: teapotv1.ReasonHibernating,
-		teapotv1.HibernationAsleep: teapotv1.ReasonAsleep, teapotv1.HibernationWaking: teapotv1.ReasonWaking,
-	}[phase]
+	reason := string(phase) // ReasonAwake, ReasonHibernating, ReasonAsleep or ReasonWaking
 	switch {
 	case phase == teapotv1.HibernationAsleep:
 		s.set(teapotv1.HibernatedCondition, metav1.ConditionTrue, reason, "%s", status.Message)
@@ -278,15 +277,6 @@ func (s *scope) wasWaking() bool {
 }
 
 func joinSentences(sentences ...string) string {
-	var joined string
-	for _, sentence := range sentences {
-		switch {
-		case sentence == "":
-		case joined == "":
-			joined = sentence
-		default:
-			joined += " " + sentence
-		}
-	}
-	return joined
+	said := slices.DeleteFunc(sentences, func(sentence string) bool { return sentence == "" })
+	return strings.Join(said, " ")
 }

@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/ptr"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
 	"github.com/teapot-cloud/teapot/controlplane"
@@ -53,14 +51,14 @@ func (s *scope) stop(ctx context.Context) error {
 		return nil
 	}
 	s.stopping.Store(s.input.Owner, since)
-	if left, err := s.podsOf(ctx, controlplane.ControlPlaneName); err != nil {
+	if left, err := s.podsLeftOf(ctx, controlplane.ControlPlaneName); err != nil {
 		return err
 	} else if left > 0 && s.now.Before(since.Add(workersPatience+insidePatience+podsPatience)) {
 		s.waitsFor("Waiting until %d control-plane pods have ended.", left)
 		return nil
 	}
 	s.input.Rest = controlplane.RestEtcd
-	if left, err := s.podsOf(ctx, controlplane.EtcdName); err != nil {
+	if left, err := s.podsLeftOf(ctx, controlplane.EtcdName); err != nil {
 		return err
 	} else if left > 0 {
 		s.waitsFor("Waiting until %d etcd pods have ended.", left)
@@ -74,9 +72,9 @@ func (s *scope) waitsFor(format string, args ...any) {
 	s.requeueAfter(stopPoll)
 }
 
-// podsOf counts the pods of a component, those that are ending included. Once nothing was left the
+// podsLeftOf counts the pods of a component, those that are ending included. Once nothing was left the
 // controllers' counts are enough.
-func (s *scope) podsOf(ctx context.Context, component string) (int, error) {
+func (s *scope) podsLeftOf(ctx context.Context, component string) (int, error) {
 	count := s.running.deployment.Status.Replicas
 	if component == controlplane.EtcdName {
 		count = s.running.statefulSet.Status.Replicas
@@ -84,9 +82,6 @@ func (s *scope) podsOf(ctx context.Context, component string) (int, error) {
 	if was := s.before.Status.Hibernation; count == 0 && was != nil && was.Phase == teapotv1.HibernationAsleep {
 		return 0, nil
 	}
-	pods := &corev1.PodList{}
-	if err := s.Live.List(ctx, pods, client.InNamespace(s.input.Namespace()), client.MatchingLabels{teapotv1.ComponentLabel: component}); err != nil {
-		return 0, fmt.Errorf("listing the pods of %s in namespace %s: %w", component, s.input.Namespace(), err)
-	}
-	return len(pods.Items), nil
+	pods, err := s.podsOf(ctx, component)
+	return len(pods), err
 }

@@ -134,11 +134,12 @@ func (s *scope) restWorkers(ctx context.Context) error {
 	if !s.cluster.DeletionTimestamp.IsZero() {
 		return s.markCluster(ctx, teapotv1.HibernatedWorkersRelease, false)
 	}
-	pools, err := s.poolsGoing(ctx)
+	pools, err := s.pools(ctx, s.Client)
 	if err != nil {
 		return err
 	}
-	if !pools && ptr.Deref(s.cluster.Spec.Paused, false) && teapotv1.HibernatedWorkers(s.cluster.Annotations[teapotv1.HibernationAnnotation]) == workers {
+	going := slices.ContainsFunc(pools, func(p teapotv1.WorkerPool) bool { return !p.DeletionTimestamp.IsZero() })
+	if !going && ptr.Deref(s.cluster.Spec.Paused, false) && teapotv1.HibernatedWorkers(s.cluster.Annotations[teapotv1.HibernationAnnotation]) == workers {
 		return nil
 	}
 	_, pause, err := s.observeWorkers(ctx)
@@ -152,34 +153,32 @@ func (s *scope) restWorkers(ctx context.Context) error {
 	return s.markCluster(ctx, workers, why == "")
 }
 
-// poolsGoing says whether a pool of the control plane is being deleted.
-func (s *scope) poolsGoing(ctx context.Context) (bool, error) {
+// pools are the control plane's.
+func (s *scope) pools(ctx context.Context, reader client.Reader) ([]teapotv1.WorkerPool, error) {
 	pools := &teapotv1.WorkerPoolList{}
-	if err := s.Client.List(ctx, pools, client.InNamespace(s.tcp.Namespace)); err != nil {
-		return false, fmt.Errorf("listing the WorkerPools of namespace %s: %w", s.tcp.Namespace, err)
+	if err := reader.List(ctx, pools, client.InNamespace(s.tcp.Namespace)); err != nil {
+		return nil, fmt.Errorf("listing the WorkerPools of namespace %s: %w", s.tcp.Namespace, err)
 	}
-	return slices.ContainsFunc(pools.Items, func(p teapotv1.WorkerPool) bool {
-		return p.Spec.ControlPlaneName == s.tcp.Name && !p.DeletionTimestamp.IsZero()
-	}), nil
+	return slices.DeleteFunc(pools.Items, func(p teapotv1.WorkerPool) bool { return p.Spec.ControlPlaneName != s.tcp.Name }), nil
 }
 
 // observeWorkers reads the machines of the control plane's Cluster from the API server: what the
 // cache does not show yet would be left running.
 func (s *scope) observeWorkers(ctx context.Context) (hibernation.Workers, hibernation.Pause, error) {
 	machines, hostMachines, claims := &clusterv1.MachineList{}, &teapotv1.HostMachineList{}, &teapotv1.MachineClaimList{}
-	deployments, pools := &clusterv1.MachineDeploymentList{}, &teapotv1.WorkerPoolList{}
-	for _, list := range []client.ObjectList{machines, hostMachines, claims, deployments, pools} {
-		options := []client.ListOption{client.InNamespace(s.tcp.Namespace)}
-		if list != client.ObjectList(pools) {
-			options = append(options, client.MatchingLabels{clusterv1.ClusterNameLabel: s.input.ClusterName})
-		}
-		if err := s.Live.List(ctx, list, options...); err != nil && !meta.IsNoMatchError(err) && !apierrors.IsNotFound(err) {
+	deployments := &clusterv1.MachineDeploymentList{}
+	for _, list := range []client.ObjectList{machines, hostMachines, claims, deployments} {
+		err := s.Live.List(ctx, list, client.InNamespace(s.tcp.Namespace), client.MatchingLabels{clusterv1.ClusterNameLabel: s.input.ClusterName})
+		if err != nil && !meta.IsNoMatchError(err) && !apierrors.IsNotFound(err) {
 			return hibernation.Workers{}, hibernation.Pause{}, fmt.Errorf("listing the machines of Cluster %s/%s: %w", s.tcp.Namespace, s.input.ClusterName, err)
 		}
 	}
-	ours := slices.DeleteFunc(pools.Items, func(p teapotv1.WorkerPool) bool { return p.Spec.ControlPlaneName != s.tcp.Name })
+	pools, err := s.pools(ctx, s.Live)
+	if err != nil {
+		return hibernation.Workers{}, hibernation.Pause{}, err
+	}
 	return hibernation.Workers{Machines: machines.Items, HostMachines: hostMachines.Items, Claims: claims.Items},
-		hibernation.Pause{Cluster: s.cluster, Pools: ours, MachineDeployments: deployments.Items, Machines: machines.Items}, nil
+		hibernation.Pause{Cluster: s.cluster, Pools: pools, MachineDeployments: deployments.Items, Machines: machines.Items}, nil
 }
 
 // asSentence begins with a capital and ends with a full stop.

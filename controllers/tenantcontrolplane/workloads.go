@@ -133,22 +133,21 @@ func (s *scope) ailment(ctx context.Context, component string) (reason, message 
 		s.requeueAfter(nudgePatience)
 		return teapotv1.ReasonWaitingForPods, ""
 	}
-	pods := &corev1.PodList{}
-	if err := s.Live.List(ctx, pods, client.InNamespace(s.input.Namespace()),
-		client.MatchingLabels{teapotv1.ComponentLabel: component}); err != nil {
+	pods, err := s.podsOf(ctx, component)
+	if err != nil {
 		s.requeueAfter(patience)
-		return teapotv1.ReasonWaitingForPods, "; the pods could not be listed: " + err.Error()
+		return teapotv1.ReasonWaitingForPods, "; " + err.Error()
 	}
 	if s.now.Sub(created.Time) < nudgeUntil {
 		s.requeueAfter(nudgePatience)
-		s.nudge(ctx, controlplane.StuckPods(pods.Items, s.now))
+		s.nudge(ctx, controlplane.StuckPods(pods, s.now))
 	}
 	s.requeueAfter(patience)
 	if s.now.Sub(created.Time) < patience {
 		return teapotv1.ReasonWaitingForPods, ""
 	}
-	problem, found := controlplane.PodProblem(pods.Items)
-	if len(pods.Items) == 0 {
+	problem, found := controlplane.PodProblem(pods)
+	if len(pods) == 0 {
 		problem, found = controlplane.Refusal(s.deployment.Status)
 	}
 	// What names a class that does not exist is the cause of whatever the pods say.
@@ -160,10 +159,19 @@ func (s *scope) ailment(ctx context.Context, component string) (reason, message 
 	if found {
 		return problem.Reason, "; " + problem.Message
 	}
-	if unbegun := controlplane.Unbegun(pods.Items, s.now); unbegun != "" {
+	if unbegun := controlplane.Unbegun(pods, s.now); unbegun != "" {
 		return teapotv1.ReasonWaitingForPods, "; " + unbegun
 	}
 	return teapotv1.ReasonWaitingForPods, ""
+}
+
+// podsOf reads the pods of a component from the API server: the cache holds none.
+func (s *scope) podsOf(ctx context.Context, component string) ([]corev1.Pod, error) {
+	pods := &corev1.PodList{}
+	if err := s.Live.List(ctx, pods, client.InNamespace(s.input.Namespace()), client.MatchingLabels{teapotv1.ComponentLabel: component}); err != nil {
+		return nil, fmt.Errorf("listing the pods of %s in namespace %s: %w", component, s.input.Namespace(), err)
+	}
+	return pods.Items, nil
 }
 
 // nudge changes pods in a way that means nothing, so that their kubelet looks at them. It

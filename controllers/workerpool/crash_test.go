@@ -22,21 +22,7 @@ var (
 // TestACrashAtAnyWriteChangesNothingInTheEnd fails each write of a manager, loses its answer, or
 // ends the manager at it, from a pool's first write to its last.
 func TestACrashAtAnyWriteChangesNothingInTheEnd(t *testing.T) {
-	for _, what := range []faults.Fault{faults.Fails, faults.Lost, faults.Ends} {
-		t.Run(string(what), func(t *testing.T) {
-			t.Parallel()
-			// Until a life needs fewer writes: that one was not hit.
-			for at := 1; ; at++ {
-				hit := live(t, what, at)
-				if t.Failed() || !hit {
-					if at < 15 {
-						t.Errorf("a pool's life takes %d writes, which is too few to be true", at-1)
-					}
-					return
-				}
-			}
-		})
-	}
+	faults.AtEachWrite(t, "a pool's life", 15, live)
 }
 
 // live goes through a pool's life, with a fault at one write, and says whether it came to that.

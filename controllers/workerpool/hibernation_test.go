@@ -368,20 +368,7 @@ func TestARefusedSpecIsNoReasonToHoldHosts(t *testing.T) {
 // TestACrashAtAnyWriteOfASleep fails each write from the moment in which the control plane goes to sleep to
 // the one in which all is as it was.
 func TestACrashAtAnyWriteOfASleep(t *testing.T) {
-	for _, what := range []faults.Fault{faults.Fails, faults.Lost, faults.Ends} {
-		t.Run(string(what), func(t *testing.T) {
-			t.Parallel()
-			for at := 1; ; at++ {
-				hit := sleepAndWake(t, what, at)
-				if t.Failed() || !hit {
-					if at < 8 {
-						t.Errorf("a sleep takes %d writes, which is too few to be true", at-1)
-					}
-					return
-				}
-			}
-		})
-	}
+	faults.AtEachWrite(t, "a sleep", 8, sleepAndWake)
 }
 
 func sleepAndWake(t *testing.T, what faults.Fault, at int) bool {

@@ -21,6 +21,7 @@ import (
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
 	"github.com/teapot-cloud/teapot/controlplane"
 	"github.com/teapot-cloud/teapot/test/apiserver"
+	"github.com/teapot-cloud/teapot/test/output"
 )
 
 const (
@@ -264,7 +265,7 @@ func hostOf(t *testing.T, m *management, claim *teapotv1.MachineClaim) string {
 func (w *world) move(t *testing.T, source, target *management) {
 	t.Helper()
 	command := source.repository.command(t, nil, "move", "-v", "5", "-n", namespace, "--kubeconfig", source.kubeconfig, "--to-kubeconfig", target.kubeconfig)
-	said := &lockedBuffer{}
+	said := &output.Buffer{}
 	command.Stdout, command.Stderr = said, said
 	must(t, command.Start())
 	ended := make(chan error, 1)
@@ -290,7 +291,7 @@ func (w *world) move(t *testing.T, source, target *management) {
 			}
 			return nil
 		default:
-			return errors.New(said.tail(500))
+			return errors.New(tail(said.String(), 500))
 		}
 	})
 }

@@ -1,7 +1,6 @@
 package clusterctl
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"net"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/teapot-cloud/teapot/test/apiserver"
 	"github.com/teapot-cloud/teapot/test/devcluster/build"
+	"github.com/teapot-cloud/teapot/test/output"
 )
 
 // patience is how long anything may take; each takes seconds on a machine that is not busy.
@@ -69,7 +69,7 @@ func buildManager() (string, error) {
 // program is a process of a test's, whose output is shown if the test fails.
 type program struct {
 	command *exec.Cmd
-	said    lockedBuffer
+	said    output.Buffer
 	ended   chan struct{}
 	stop    func()
 }
@@ -90,35 +90,14 @@ func start(t *testing.T, name, path string, environment []string, args ...string
 	p.stop = func() { cancel(); <-p.ended }
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("the end of what %s said:\n%s", name, p.said.tail(4000))
+			t.Logf("the end of what %s said:\n%s", name, tail(p.said.String(), 4000))
 		}
 		p.stop()
 	})
 	return p
 }
 
-// lockedBuffer is a buffer that is read while a process writes to it.
-type lockedBuffer struct {
-	mu   sync.Mutex
-	said bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.said.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.said.String()
-}
-
-func (b *lockedBuffer) tail(n int) string {
-	said := b.String()
-	return said[max(0, len(said)-n):]
-}
+func tail(said string, n int) string { return said[max(0, len(said)-n):] }
 
 // freePort returns a TCP port of loopback that nobody listens on.
 func freePort(t *testing.T) int {

@@ -74,10 +74,9 @@ apiserver_request_total{code="201",resource="tokenreviews",verb="POST"} 13
 	}
 }
 
-// TestRoom is the benchmark's course at a size at which nothing is worth measuring: all
-// control planes become Ready, then the manager writes nothing while it goes on asking every
-// tenant, and a new manager finds them all without a write.
-func TestRoom(t *testing.T) {
+// begin opens a room with a manager in it, and closes it at the end of the test.
+func begin(t *testing.T) *room {
+	t.Helper()
 	r, err := openRoom(t.Context())
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -93,6 +92,14 @@ func TestRoom(t *testing.T) {
 	if err := r.startManager(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	return r
+}
+
+// TestRoom is the benchmark's course at a size at which nothing is worth measuring: all
+// control planes become Ready, then the manager writes nothing while it goes on asking every
+// tenant, and a new manager finds them all without a write.
+func TestRoom(t *testing.T) {
+	r := begin(t)
 	if _, err := r.grow(t.Context(), *tenants, time.Minute+time.Duration(*tenants)*perTenant); err != nil {
 		t.Fatal(err)
 	}
@@ -124,21 +131,7 @@ func TestRoom(t *testing.T) {
 // worth measuring: all sleep, nobody asks a tenant any more, and neither a manager that put them to
 // sleep nor a new one writes anything.
 func TestRest(t *testing.T) {
-	r, err := openRoom(t.Context())
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("the end of the manager's log:\n%s", r.said())
-		}
-		if err := r.close(); err != nil {
-			t.Error(err)
-		}
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := r.startManager(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	r := begin(t)
 	if _, err := r.growTo(t.Context(), *tenants); err != nil {
 		t.Fatal(err)
 	}
