@@ -23,7 +23,11 @@ import (
 	"github.com/teapot-cloud/teapot/test/devcluster/state"
 )
 
-const managersName = "teapot-manager"
+// Names of the service accounts of Teapot's programs; the manager's is also that of its Lease.
+const (
+	managersName = "teapot-manager"
+	gatewaysName = "teapot-gateway"
+)
 
 // began is when this run of the tests did. What the manager asked for before, in an earlier run
 // say, does not count.
@@ -43,11 +47,11 @@ func (r right) String() string {
 	return s
 }
 
-// TestTheManagersRightsAreUsed compares what the manager may do with what it did, as the audit
-// log of the management cluster's API server has it. It comes last (Go runs the tests of a
+// TestRightsAreUsed compares what the manager and the gateway may do with what they did, as the
+// audit log of the management cluster's API server has it. It comes last (Go runs the tests of a
 // package by the names of their files), and is about a run of all tests: a right that it finds
-// unused is either too much, or something that no test makes the manager do.
-func TestTheManagersRightsAreUsed(t *testing.T) {
+// unused is either too much, or something that no test makes them do.
+func TestRightsAreUsed(t *testing.T) {
 	// A Lease is made once in the life of an installation, and may be older than the run.
 	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: managersNamespace, Name: managersName}}
 	if err := management.Delete(t.Context(), lease); err != nil {
@@ -57,37 +61,41 @@ func TestTheManagersRightsAreUsed(t *testing.T) {
 		return management.Get(ctx, client.ObjectKeyFromObject(lease), lease)
 	})
 
-	allowed, err := managersRights(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(allowed) == 0 {
-		t.Fatal("the manager has no rights")
-	}
-	used, refused, err := managersRequests()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, request := range refused {
-		t.Errorf("the manager was refused: %s", request)
-	}
-	for _, unused := range slices.DeleteFunc(allowed, func(r right) bool { return used[r] }) {
-		t.Errorf("the manager may %s, and did not in this run", unused)
+	for _, account := range []string{managersName, gatewaysName} {
+		t.Run(account, func(t *testing.T) {
+			allowed, err := rightsOf(t.Context(), account)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(allowed) == 0 {
+				t.Fatal("it has no rights")
+			}
+			used, refused, err := requestsOf(account)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, request := range refused {
+				t.Errorf("it was refused: %s", request)
+			}
+			for _, unused := range slices.DeleteFunc(allowed, func(r right) bool { return used[r] }) {
+				t.Errorf("it may %s, and did not in this run", unused)
+			}
+		})
 	}
 }
 
-// managersRights lists what the roles that are bound to the manager's service account allow.
-func managersRights(ctx context.Context) ([]right, error) {
+// rightsOf lists what the roles that are bound to a service account of Teapot's allow.
+func rightsOf(ctx context.Context, account string) ([]right, error) {
 	bindings, clusterBindings := &rbacv1.RoleBindingList{}, &rbacv1.ClusterRoleBindingList{}
 	if err := errors.Join(management.List(ctx, bindings), management.List(ctx, clusterBindings)); err != nil {
 		return nil, err
 	}
-	isManagers := func(s rbacv1.Subject) bool {
-		return s.Kind == rbacv1.ServiceAccountKind && s.Namespace == managersNamespace && s.Name == managersName
+	isAccounts := func(s rbacv1.Subject) bool {
+		return s.Kind == rbacv1.ServiceAccountKind && s.Namespace == managersNamespace && s.Name == account
 	}
 	var rules []rbacv1.PolicyRule
 	add := func(namespace string, reference rbacv1.RoleRef, subjects []rbacv1.Subject) error {
-		if !slices.ContainsFunc(subjects, isManagers) {
+		if !slices.ContainsFunc(subjects, isAccounts) {
 			return nil
 		}
 		if reference.Kind == "ClusterRole" {
@@ -145,9 +153,11 @@ type auditEvent struct {
 	RequestReceivedTimestamp time.Time
 }
 
-// managersRequests reads which rights the manager used in this run, and which requests of its
-// were refused. Every right that was used is there for any name and for the one it was used on.
-func managersRequests() (used map[right]bool, refused []string, err error) {
+// requestsOf reads which rights a service account of Teapot's used in this run, and which requests
+// of its were refused. Every right that was used is there for any name and for the one it was used
+// on.
+func requestsOf(account string) (used map[right]bool, refused []string, err error) {
+	username := "system:serviceaccount:" + managersNamespace + ":" + account
 	// With those that the API server has rotated away meanwhile.
 	files, err := filepath.Glob(filepath.Join(filepath.Dir(state.FromEnvironment().Log("audit")), "audit*.log"))
 	if err != nil {
@@ -166,14 +176,14 @@ func managersRequests() (used map[right]bool, refused []string, err error) {
 		lines := bufio.NewScanner(log)
 		lines.Buffer(nil, 1<<20)
 		for lines.Scan() {
-			if !strings.Contains(lines.Text(), "system:serviceaccount:"+managersNamespace+":"+managersName) {
+			if !strings.Contains(lines.Text(), username) {
 				continue
 			}
 			event := auditEvent{}
 			if err := json.Unmarshal(lines.Bytes(), &event); err != nil {
 				continue // the last line may be half written
 			}
-			if event.User.Username != "system:serviceaccount:"+managersNamespace+":"+managersName || event.RequestReceivedTimestamp.Before(began) {
+			if event.User.Username != username || event.RequestReceivedTimestamp.Before(began) {
 				continue
 			}
 			if event.Annotations["authorization.k8s.io/decision"] != "allow" {
