@@ -1,6 +1,7 @@
 package roles
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -343,6 +344,54 @@ func TestTheManagerAndHosts(t *testing.T) {
 	}
 	if err := admin.Patch(t.Context(), object, merge(`{"spec": {"bmc": {"address": "redfish://192.0.2.3/1"}}}`)); err != nil {
 		t.Errorf("an operator gives it another management controller: %v", err)
+	}
+}
+
+// TestPowerOfAHeldHost: a host's manifest that is applied again does not switch off somebody's machine.
+// The manager does, and so does anybody with a host that is nobody's.
+func TestPowerOfAHeldHost(t *testing.T) {
+	admin, c := asAdmin(t), as(t, manager)
+	installHosts(t)
+	object := &host.Object{ObjectMeta: metav1.ObjectMeta{Namespace: hostsNamespace, Name: "machine-4"}}
+	forget(t, object)
+	mustCreate(t, admin, object)
+	online := func(by client.Client, on bool) error {
+		return by.Patch(t.Context(), object, merge(fmt.Sprintf(`{"spec": {"online": %t}}`, on)))
+	}
+	for _, on := range []bool{true, false} {
+		if err := online(admin, on); err != nil {
+			t.Errorf("an operator switches a free host: %v", err)
+		}
+	}
+	before := object.DeepCopy()
+	host.Take(object, host.Holder{NamespacedName: types.NamespacedName{Namespace: tenantNamespace, Name: "a"}, UID: "1"}, "2")
+	host.Provision(object, host.Provisioning{Image: teapotv1.Image{URL: "oci://registry.example.com/node"}})
+	if err := c.Patch(t.Context(), object, client.MergeFrom(before)); err != nil {
+		t.Fatalf("the manager takes it: %v", err)
+	}
+	await(t, "the policy for held hosts is enforced", func() bool {
+		return apierrors.IsForbidden(admin.Patch(t.Context(), object.DeepCopy(), merge(`{"spec": {"online": false}}`), client.DryRunAll))
+	})
+	wantRefused(t, "an operator applies its manifest again", online(admin, false), "spec.online: a MachineClaim holds the host", "annotation reboot.metal3.io")
+	if err := admin.Patch(t.Context(), object, merge(`{"spec": {"description": "U12"}, "metadata": {"labels": {"example.com/rack": "r7"}}}`)); err != nil {
+		t.Errorf("an operator changes something else: %v", err)
+	}
+	if err := online(c, false); err != nil {
+		t.Errorf("the manager switches it off: %v", err)
+	}
+	for what, consumer := range map[string]*corev1.ObjectReference{
+		"nobody":         nil,
+		"somebody else":  {APIVersion: "infrastructure.cluster.x-k8s.io/v1beta1", Kind: "Metal3Machine", Namespace: tenantNamespace, Name: "a"},
+		"who is unnamed": {},
+	} {
+		before := object.DeepCopy()
+		object.Spec.ConsumerRef = consumer
+		if err := c.Patch(t.Context(), object, client.MergeFrom(before)); err != nil {
+			t.Fatal(err)
+		}
+		if err := online(admin, !object.Spec.Online); err != nil {
+			t.Errorf("an operator switches the host of %s: %v", what, err)
+		}
 	}
 }
 

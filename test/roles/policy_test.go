@@ -83,7 +83,7 @@ func TestEveryRuleIsTried(t *testing.T) {
 		tried[kind.resource] = kind.tried
 	}
 	tried["secrets"] = []string{"metadata.labels"}                                               // TestTheManagerAndSecrets
-	tried["baremetalhosts"] = []string{"spec.bmc"}                                               // TestTheManagerAndHosts
+	tried["baremetalhosts"] = []string{"spec.bmc", "spec.online"}                                // TestTheManagerAndHosts, TestPowerOfAHeldHost
 	tried["clusters"] = []string{"spec.controlPlaneRef", "metadata.labels"}                      // TestAClusterTakesNoControlPlane, TestAClusterDoesNotPose, TestTheManagerPausesClusters
 	tried["machinedeployments"] = []string{"metadata.labels"}                                    // TestTheManagerAndClusterAPI
 	tried["leases"] = []string{"metadata.namespace", "metadata.annotations", "metadata", "spec"} // TestTheGateway
