@@ -102,8 +102,8 @@ func TestDescribeHibernation(t *testing.T) {
 			tcp.Spec.Hibernation.WakeOnRequest, tcp.Spec.Hibernation.Workers = ptr.To(false), teapotv1.HibernatedWorkersPowerOff
 		}), want: []string{row("Next scheduled change:", "none while spec.hibernation.enabled is true\n"), "no user's request, since spec.hibernation.wakeOnRequest is false\n", row("Machines meanwhile:", "switched off, and kept\n")}},
 		{name: "awake, and in use", given: hibernating(awake, "It is used.", func(tcp *teapotv1.TenantControlPlane) {
-			tcp.Status.Hibernation.AwakeBecause = []string{"2 user connections", "Job default/report is not finished"}
-		}), want: []string{row("State:", "Awake since 2025-11-21T12:00:00Z"), row("Does not sleep because:", "2 user connections\n"), "Job default/report is not finished\n", "Woken by:"}, not: []string{"since it sleeps", "Next scheduled change"}},
+			tcp.Status.Hibernation.AwakeBecause = []string{"2 user connections; last at 2025-11-21T12:30:00Z", "Job default/report is not finished"}
+		}), want: []string{row("State:", "Awake since 2025-11-21T12:00:00Z"), row("Does not sleep because:", "2 user connections; last at 2025-11-21T12:30:00Z\n"), "Job default/report is not finished\n", "Woken by:"}, not: []string{"since it sleeps", "Next scheduled change"}},
 		{name: "waking, and asked for no more", given: hibernating(teapotv1.HibernationWaking, "", neverAsked), want: []string{row("State:", "Waking since"), "no user's request, since spec.hibernation.idleAfter is not set\n"}, not: []string{"Machines meanwhile"}},
 		{name: "never asked", given: hibernating(awake, "Nothing has asked it to sleep.", neverAsked), want: []string{"Asked for (spec):"}, not: []string{"Hibernation:"}},
 	} {

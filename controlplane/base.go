@@ -77,9 +77,10 @@ func controlPlaneService(in Input) *corev1.Service {
 			Selector: ComponentLabels(in.Owner, ControlPlaneName),
 			// Both families where the management cluster has both: a tenant's first may be either.
 			IPFamilyPolicy: ptr.To(corev1.IPFamilyPolicyPreferDualStack),
-			// While no pod is ready, those that start are as good as any: clients get through
-			// the moment that one listens, and do not wait for its readiness to get about.
-			PublishNotReadyAddresses: !in.Serving.ControlPlane,
+			// While the only pod is not ready, clients get through the moment that it listens, and do
+			// not wait for its readiness to get about. Of several, one that is not ready might be asked
+			// after another was: who asks too early is told 403 by an API server without its roles.
+			PublishNotReadyAddresses: !in.Serving.ControlPlane && ptr.Deref(in.Spec.Replicas, 1) == 1,
 		},
 	}
 	port := func(name string, wanted *int32, known, target int32) corev1.ServicePort {

@@ -117,6 +117,10 @@ func loadBalancerAddress(in Input, service *corev1.Service) (string, error) {
 	switch {
 	case isIP(in.Spec.Endpoint.Host):
 		return in.Spec.Endpoint.Host, nil
+	case isIP(in.Known.Address):
+		// Some load balancers take the address of a Service away while no pod is ready, as when the
+		// control plane sleeps. Machines know it, and without it no pod would be started.
+		return in.Known.Address, nil
 	case hostname != "":
 		return "", &NotResolved{teapotv1.ReasonLoadBalancerHasNoIP, fmt.Sprintf("the load balancer of Service %s/%s gives the name %s but no IP address, and pods need an address to dial; set spec.endpoint.host to the address that machines should use", service.Namespace, service.Name, hostname)}
 	default:

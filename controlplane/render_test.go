@@ -283,6 +283,16 @@ func TestResolveEndpoint(t *testing.T) {
 			want: Endpoint{"192.0.2.20", "192.0.2.20", 6443, 8132}},
 		"load balancer: a name for users, the address for machines": {input: endpoint(teapotv1.EndpointLoadBalancer, "api.example"),
 			service: ingress("192.0.2.20", ""), want: Endpoint{"api.example", "192.0.2.20", 6443, 8132}},
+		"load balancer: its address is away": {
+			input: func(in *Input) {
+				in.Spec.Endpoint.Type, in.Known.Address = teapotv1.EndpointLoadBalancer, "192.0.2.21"
+			},
+			want: Endpoint{"192.0.2.21", "192.0.2.21", 6443, 8132}},
+		"load balancer: a new address": {
+			input: func(in *Input) {
+				in.Spec.Endpoint.Type, in.Known.Address = teapotv1.EndpointLoadBalancer, "192.0.2.21"
+			},
+			service: ingress("192.0.2.20", ""), want: Endpoint{"192.0.2.20", "192.0.2.20", 6443, 8132}},
 		"load balancer: only a name": {input: endpoint(teapotv1.EndpointLoadBalancer, ""), service: ingress("", "lb.example"),
 			reason: teapotv1.ReasonLoadBalancerHasNoIP},
 	}

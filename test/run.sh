@@ -28,6 +28,8 @@ end_to_end() {
 	go test -p 1 -count="$1" -parallel 4 -timeout "$(($2 * $1))m" ./test/e2e/...
 }
 if [ "${1:-}" = long ]; then
+	say "what no ClientHello is"
+	go test -run '^$' -fuzz FuzzClientHello -fuzztime "${ROUNDS}m" ./gateway/hello
 	say "claim race"
 	TEAPOT_RACE_CLAIMS=$((ROUNDS * 100)) go test -count=1 -run TestRace -timeout 60m ./controllers/machineclaim
 	TEAPOT_TEST_LONG=1 end_to_end "$ROUNDS" 60
@@ -45,7 +47,8 @@ unformatted=$(gofmt -l api cli cmd controllers controlplane docs gateway images 
 go vet ./...
 
 say "unit, golden and API-server-backed tests"
-go test $(go list ./... | grep -v /test/e2e)
+# The control plane's controller has the longest: seven minutes and a half on two cores.
+go test -timeout 20m $(go list ./... | grep -v /test/e2e)
 [ "${1:-}" = unit ] && exit 0
 
 end_to_end 1 45

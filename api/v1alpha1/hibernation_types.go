@@ -25,9 +25,9 @@ type HibernationSpec struct {
 
 	// idleAfter is how long nobody may have used the control plane before it sleeps by itself, for
 	// example 1h: no user's connection through the gateway, no unfinished Job, no pending pod that a pool
-	// could serve. Left out, it does not.
+	// could serve. Left out, it does not. At least 2m: a gateway tells of users once a minute.
 	// +optional
-	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,5}(h|m|s))+$') && duration(self) >= duration('1m') && duration(self) <= duration('720h')",message="must be a duration between 1m and 720h (30 days), for example 1h"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,5}(h|m|s))+$') && duration(self) >= duration('2m') && duration(self) <= duration('720h')",message="must be a duration between 2m and 720h (30 days), for example 1h"
 	IdleAfter *metav1.Duration `json:"idleAfter,omitempty"`
 
 	// wakeOnRequest wakes the control plane when a user comes through the gateway. Default: true with

@@ -3,6 +3,7 @@ package tenantcontrolplane_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"testing"
@@ -81,6 +82,35 @@ func sleepNow(enabled bool) func(context.Context, *testing.T, *teapotv1.TenantCo
 	}
 }
 
+// becomes reconciles until the control plane is on its way; what runs stays as it is meanwhile.
+func becomes(ctx context.Context, t *testing.T, tcp *teapotv1.TenantControlPlane, phase teapotv1.HibernationPhase) {
+	t.Helper()
+	h := newHand(t, key(tcp), clock.RealClock{}, "", 0)
+	defer h.Tenants.Close(h.owner)
+	eventually(t, "phase "+string(phase), func() error {
+		if _, err := h.once(ctx); err != nil {
+			return err
+		}
+		if err := direct.Get(ctx, key(tcp), tcp); err != nil {
+			return err
+		}
+		if is := tcp.Status.Hibernation; is == nil || is.Phase != phase {
+			return fmt.Errorf("hibernation is %+v", is)
+		}
+		return nil
+	})
+}
+
+// wakingOne slept, is to be awake again, and does not answer yet.
+func wakingOne(ctx context.Context, t *testing.T, tcp *teapotv1.TenantControlPlane) {
+	t.Helper()
+	makeReady(ctx, t, tcp)
+	sleepNow(true)(ctx, t, tcp)
+	undisturbed(ctx, t, tcp, isAsleep(ctx, key(tcp)))
+	sleepNow(false)(ctx, t, tcp)
+	becomes(ctx, t, tcp, teapotv1.HibernationWaking)
+}
+
 func retained(ctx context.Context, t *testing.T, tcp *teapotv1.TenantControlPlane) {
 	t.Helper()
 	tcp.Spec.DeletionPolicy = teapotv1.DeletionPolicyRetain
@@ -123,6 +153,18 @@ var lives = map[string]life{
 		ask: deleteOne, done: isGone,
 		upTo: 6, // until nothing tells it from the deletion of one that is awake
 	},
+	"resume on the way to sleep": {
+		before: func(ctx context.Context, t *testing.T, tcp *teapotv1.TenantControlPlane) {
+			makeReady(ctx, t, tcp)
+			sleepNow(true)(ctx, t, tcp)
+			becomes(ctx, t, tcp, teapotv1.HibernationHibernating)
+		},
+		ask: sleepNow(false), done: isReady,
+		upTo: 2, // until nothing tells it from the end of a sleep
+	},
+	// The first writes: what follows is as in hibernate and delete.
+	"hibernate on the way back": {before: wakingOne, ask: sleepNow(true), done: isAsleep, upTo: 1},
+	"delete on the way back":    {before: wakingOne, ask: deleteOne, done: isGone, upTo: 1},
 	"adopt": {
 		before: func(ctx context.Context, t *testing.T, tcp *teapotv1.TenantControlPlane) {
 			retained(ctx, t, tcp)

@@ -122,7 +122,7 @@ func TestDecide(t *testing.T) {
 			next: "2026-11-21T20:00:00Z Asleep", recheck: time.Hour, because: []string{"a user asked for it at 2026-11-20T22:00:00Z"}},
 		{name: "and works on", in: Input{Spec: &unused, WakeRequested: day("22:00:00"), Users: Users{2, day("23:29:30")}, Record: woken("22:00:01", "20:00:00"), Now: day("23:30:00")},
 			state: Awake, reason: ReasonWakeRequest, message: "A user asked for it at 2026-11-20T22:00:00Z, and it is used; it may sleep when nobody has used it for 1h0m0s. `teapot hibernate` puts it to sleep at once.",
-			recheck: time.Hour, because: []string{"2 user connections", "a user asked for it at 2026-11-20T22:00:00Z"}},
+			recheck: time.Hour, because: []string{"2 user connections; last at 2026-11-20T23:29:30Z", "a user asked for it at 2026-11-20T22:00:00Z"}},
 		{name: "and goes", in: Input{Spec: &unused, WakeRequested: day("22:00:00"), Users: Users{0, day("23:30:00")}, Record: woken("22:00:01", "20:00:00"), Now: day("21T00:29:59")},
 			state: Awake, reason: ReasonWakeRequest, recheck: time.Second, because: []string{"a user was connected until 2026-11-20T23:30:00Z", "a user asked for it at 2026-11-20T22:00:00Z"}},
 		{name: "and an hour later it sleeps again", in: Input{Spec: &unused, WakeRequested: day("22:00:00"), Users: Users{0, day("23:30:00")}, Record: woken("22:00:01", "20:00:00"), Now: day("21T00:30:00")},
@@ -165,7 +165,7 @@ func TestDecide(t *testing.T) {
 		{name: "nor one that is two minutes old", in: Input{Spec: &hourly, Users: Users{0, day("11:00:00")}, Busy: &Busy{At: day("12:00:00")}, Record: awakeSince("06:00:00"), Now: day("12:02:00")},
 			state: Awake, reason: ReasonInUse, ask: true},
 		{name: "a user is connected for days", in: Input{Spec: &hourly, Users: Users{1, day("10T00:00:00")}, Record: awakeSince("06:00:00"), Now: day("12:00:00")},
-			state: Awake, reason: ReasonInUse, message: "It is used. It may sleep when nobody has used it for 1h0m0s.", recheck: time.Hour, because: []string{"1 user connection"}},
+			state: Awake, reason: ReasonInUse, message: "It is used. It may sleep when nobody has used it for 1h0m0s.", recheck: time.Hour, because: []string{"1 user connection; last at 2026-11-10T00:00:00Z"}},
 		{name: "a schedule woke it: an hour to come", in: Input{Spec: &unused, Record: awakeSince("06:00:00"), Now: day("06:59:59")},
 			state: Awake, reason: ReasonSchedule, recheck: time.Second, because: []string{"a schedule woke it at 2026-11-20T06:00:00Z"}},
 		{name: "it sleeps for being idle, and not less for having been so since it sleeps", in: Input{Spec: &hourly, Busy: &Busy{At: day("12:00:00")}, Record: asleepSince("12:00:01", ReasonIdle), Now: day("12:00:02")},
@@ -288,6 +288,7 @@ func TestWorkIsShownUpToALimit(t *testing.T) {
 
 func TestNothingIsSaidAnewWhileNothingChanges(t *testing.T) {
 	now := at(t, "2026-11-20T12:00:00Z")
+	said := now.Add(-time.Second) // by a gateway
 	awake := Record{State: Awake, Reason: ReasonInUse, Since: now.Add(-24 * time.Hour), AsleepSince: now.Add(-25 * time.Hour), EverRan: true}
 	asleep := Record{State: Asleep, Reason: ReasonIdle, Since: now.Add(-time.Hour), AsleepSince: now.Add(-time.Hour), EverRan: true}
 	for name, in := range map[string]func(now time.Time) Input{
@@ -295,10 +296,10 @@ func TestNothingIsSaidAnewWhileNothingChanges(t *testing.T) {
 			return Input{Record: awake, Busy: &Busy{At: now.Add(-time.Second), Last: now.Add(-time.Second), Because: []string{"Job a/b is not finished"}}}
 		},
 		"users": func(now time.Time) Input {
-			return Input{Record: awake, Users: Users{Connections: 2, Last: now.Add(-time.Second)}}
+			return Input{Record: awake, Users: Users{Connections: 2, Last: said}}
 		},
 		"users of a request": func(now time.Time) Input {
-			return Input{Record: awake, WakeRequested: awake.Since.Add(-time.Second), Users: Users{Connections: 2, Last: now.Add(-time.Second)}}
+			return Input{Record: awake, WakeRequested: awake.Since.Add(-time.Second), Users: Users{Connections: 2, Last: said}}
 		},
 		"a user who has gone": func(time.Time) Input {
 			return Input{Record: awake, Users: Users{Last: now}}

@@ -346,8 +346,14 @@ func (g *gateway) wakes() float64 {
 // asleep waits until the gateway knows that a control plane sleeps.
 func (g *gateway) asleep(t *testing.T, x *tenant) {
 	t.Helper()
-	apiserver.Eventually(t, within, "the gateway to hear that it sleeps", func() error {
-		if known, found := g.options.Routes.Lookup(x.route.Host); !found || !known.State(time.Now()).Route.Asleep {
+	g.heard(t, x, func(known route.Route) bool { return known.Asleep })
+}
+
+// heard waits until the gateway knows something of a control plane.
+func (g *gateway) heard(t *testing.T, x *tenant, that func(route.Route) bool) {
+	t.Helper()
+	apiserver.Eventually(t, within, "the gateway to hear what the controllers say", func() error {
+		if known, found := g.options.Routes.Lookup(x.route.Host); !found || !that(known.State(time.Now()).Route) {
 			return errors.New("it has not")
 		}
 		return nil

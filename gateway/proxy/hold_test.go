@@ -164,6 +164,30 @@ func TestAnAPIServerInTrouble(t *testing.T) {
 	}
 }
 
+// TestAnAPIServerThatStartsLate is not passed on to before it is ready, however long ago it was decided
+// that it is awake: what it answers then is 403. One that has been in trouble for long since is.
+func TestAnAPIServerThatStartsLate(t *testing.T) {
+	x := newTenant(t, sleeps)
+	limits := usual
+	limits.Hold = 500 * time.Millisecond
+	now := clocktesting.NewFakeClock(time.Now())
+	g := startGateway(t, settings{Limits: limits, clock: now})
+	g.asleep(t, x)
+	x.ready.Store(false)
+	x.say(wakes)
+	g.heard(t, x, func(known route.Route) bool { return !known.Asleep })
+	const long = 11 * time.Minute
+	now.Step(long)
+	x.start()
+	if _, err := x.dial(g); !errors.Is(err, io.EOF) {
+		t.Errorf("got %v, want the end of the connection", err)
+	}
+	now.Step(long)
+	if _, err := x.user(g).CoreV1().Namespaces().List(t.Context(), metav1.ListOptions{}); !apierrors.IsForbidden(err) {
+		t.Errorf("got %v, want what the API server says", err)
+	}
+}
+
 // TestSleepThatUsersDoNotEnd: where requests wake nothing a user is told at once, by an alert that an
 // API server never sends, and asks for nothing.
 func TestSleepThatUsersDoNotEnd(t *testing.T) {

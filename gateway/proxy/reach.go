@@ -77,8 +77,8 @@ func (c *connection) wait(ctx context.Context, first route.Route) (*net.TCPConn,
 	}
 }
 
-// lastTry passes a connection on to an API server that is not ready and has been awake for long: what
-// it has to say of its trouble is worth more than a closed connection.
+// lastTry passes a connection on to an API server that is not ready and has not started lately: what it
+// has to say of its trouble is worth more than a closed connection.
 func (c *connection) lastTry(state routes.State) (*net.TCPConn, *rejection) {
 	if state.Settled && c.ctx.Err() == nil {
 		ctx, cancel := context.WithTimeout(c.ctx, lastTryWithin)
@@ -116,14 +116,14 @@ func (s *Server) ask(tenant *routes.Tenant) {
 		var asked route.Route
 		client := &http.Client{}
 		defer func() { client.CloseIdleConnections() }()
-		current, goOn := tenant.KeepAsking(false)
+		current, goOn := tenant.KeepAsking(routes.NoAnswer, s.options.Clock.Now())
 		for goOn {
 			if current != asked {
 				client.CloseIdleConnections()
 				asked, client = current, s.asker(current)
 			}
-			ready := s.ready(client, current)
-			current, goOn = tenant.KeepAsking(ready)
+			answer := s.answer(client, current)
+			current, goOn = tenant.KeepAsking(answer, s.options.Clock.Now())
 			if goOn {
 				select {
 				case <-time.After(askEvery):
@@ -152,18 +152,21 @@ func (s *Server) asker(r route.Route) *http.Client {
 	}
 }
 
-// ready says whether the API server says that it is.
-func (s *Server) ready(client *http.Client, r route.Route) bool {
+// answer is what the API server says when it is asked whether it is ready.
+func (s *Server) answer(client *http.Client, r route.Route) routes.Answer {
 	request, err := http.NewRequestWithContext(s.ctx, http.MethodGet, "https://"+r.Host+"/readyz", nil)
 	if err != nil {
-		return false
+		return routes.NoAnswer
 	}
 	response, err := client.Do(request)
 	if err != nil {
-		return false
+		return routes.NoAnswer
 	}
 	defer response.Body.Close()
 	// So that the connection is used again.
 	_, _ = io.CopyN(io.Discard, response.Body, 1<<10)
-	return response.StatusCode == http.StatusOK
+	if response.StatusCode != http.StatusOK {
+		return routes.NotReady
+	}
+	return routes.Ready
 }

@@ -19,8 +19,11 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	clocktesting "k8s.io/utils/clock/testing"
+	"k8s.io/utils/ptr"
 
+	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
 	"github.com/teapot-cloud/teapot/controlplane"
+	"github.com/teapot-cloud/teapot/controlplane/hibernation"
 	"github.com/teapot-cloud/teapot/controlplane/route"
 	"github.com/teapot-cloud/teapot/test/apiserver"
 )
@@ -176,6 +179,77 @@ func TestWakeOnceAMinute(t *testing.T) {
 	}
 }
 
+// TestAClockThatIsBehind: what such a gateway asks for counts for the controllers at once, also for a
+// control plane that a user put to sleep within the second, and is asked for once a minute.
+func TestAClockThatIsBehind(t *testing.T) {
+	e := newEnvironment(t)
+	const behind = 10 * time.Minute
+	since := at(behind + 300*time.Millisecond)
+	x := e.tenant("behind", asleep(since))
+	heard := func(controllers time.Duration) {
+		t.Helper()
+		got := hibernation.Decide(hibernation.Input{
+			Spec:        &teapotv1.HibernationSpec{Enabled: ptr.To(true), IdleAfter: &metav1.Duration{Duration: 2 * time.Minute}},
+			RequestedAt: at(behind), WakeRequested: route.WakeRequested(e.lease(x)), Now: at(controllers),
+			Record: hibernation.Record{State: hibernation.Asleep, Since: since, AsleepSince: since, Reason: hibernation.ReasonRequested, EverRan: true},
+		})
+		if got.State != hibernation.Awake {
+			t.Errorf("asked for as of %s, the controllers at %s go on with %s: %s", route.WakeRequested(e.lease(x)), at(controllers), got.State, got.Message)
+		}
+	}
+	for range 10 {
+		e.Wake(t.Context(), x, console)
+	}
+	e.wrote(Wake, 1)
+	heard(behind + 2*time.Second)
+	e.clock.Step(route.ActivityEvery - 1)
+	e.Wake(t.Context(), x, console)
+	e.clock.Step(1)
+	e.Wake(t.Context(), x, console)
+	e.wrote(Wake, 2)
+	heard(behind + time.Minute + time.Second)
+	e.clock.Step(4 * time.Minute)
+	e.Wake(t.Context(), x, console)
+	e.wrote(Wake, 3)
+	heard(behind + 5*time.Minute + time.Second)
+
+	// Where another gateway's clock was ahead, requests up to then count for nothing.
+	ahead := asleep(at(-time.Minute))
+	ahead.AsleepSince = at(time.Minute)
+	y := e.tenant("ahead", ahead)
+	e.Wake(t.Context(), y, console)
+	e.Wake(t.Context(), y, another)
+	e.wrote(Wake, 4)
+	if got := route.WakeRequested(e.lease(y)); !got.After(ahead.AsleepSince) {
+		t.Errorf("asked for as of %s", got)
+	}
+}
+
+// TestUsersWhoNeverLeft are told of again when the Lease of their control plane is back.
+func TestUsersWhoNeverLeft(t *testing.T) {
+	e := newEnvironment(t)
+	r := awake(at(-time.Hour))
+	x := e.tenant("lost", r)
+	e.Opened(x, console)
+	e.Opened(x, another)
+	e.wrote(Activity, 1)
+	if err := e.admin.CoordinationV1().Leases(x.Lease.Namespace).Delete(t.Context(), x.Lease.Name, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	apiserver.Eventually(t, within, "the Lease to be gone", func() error {
+		if !x.State(start).Gone {
+			return errors.New("it is not")
+		}
+		return nil
+	})
+	e.Closed(x, another)
+	e.tenant("lost", r)
+	e.wrote(Activity, 2)
+	if n, _ := route.Users(e.lease(x), e.clock.Now()); n != 1 {
+		t.Errorf("the controllers know of %d users, want 1", n)
+	}
+}
+
 // TestActivityIsWritten as the controllers read it, once a minute, and at the end of this gateway.
 func TestActivityIsWritten(t *testing.T) {
 	e := newEnvironment(t)
@@ -296,9 +370,51 @@ func TestTable(t *testing.T) {
 	r := awake(start)
 	r.Owner, r.Host = types.NamespacedName{Namespace: "example", Name: "acme.red"}, "acme.red.example.com"
 	take(r.Lease(), false)
-	table.remove(tenant.Lease)
+	table.remove(tenant.Lease, start)
 	expect("acme.red.example.com", false)
 	if !tenant.State(start).Gone {
 		t.Error("who waits for it does not hear that it is gone")
+	}
+}
+
+// TestForgotten: of a control plane that is gone it is known who was connected, for as long as that
+// matters if it comes back.
+func TestForgotten(t *testing.T) {
+	table := NewTable()
+	set := func(name, backend string, now time.Time) *Tenant {
+		t.Helper()
+		r := awake(at(-time.Hour))
+		r.Owner = types.NamespacedName{Namespace: "red", Name: name}
+		r.Host = name + ".red.example.org"
+		lease := r.Lease()
+		lease.Annotations[teapotv1.GatewayBackendAnnotation] = backend
+		tenant, err := table.set(lease, now)
+		if (err == nil) != (backend == "192.0.2.1:6443") {
+			t.Fatalf("%s: got %v", name, err)
+		}
+		return tenant
+	}
+	const good, unreadable = "192.0.2.1:6443", "?"
+	used, left := set("used", good, start), set("left", good, start)
+	used.opened(console)
+	set("used", unreadable, start)
+	set("left", unreadable, start)
+	if !used.State(start).Gone {
+		t.Error("a Lease that cannot be read leads somewhere")
+	}
+	if set("left", good, start) != left {
+		t.Error("one that was away for a moment is not known any more")
+	}
+	set("left", unreadable, start)
+	set("another", good, start)
+	set("another", unreadable, at(QuietPeriod)) // when one goes, others are forgotten
+	if back := set("left", good, at(QuietPeriod)); back == left {
+		t.Error("one that nobody used is kept")
+	}
+	if back := set("used", good, at(QuietPeriod)); back != used || back.State(start).Gone {
+		t.Error("one that is in use is not known any more")
+	}
+	if activity, write, _ := used.activity(at(QuietPeriod)); !write || activity.Connections != 1 {
+		t.Errorf("told of are %+v, %t", activity, write)
 	}
 }

@@ -5,6 +5,7 @@ package routes
 
 import (
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -19,11 +20,16 @@ type Table struct {
 	mu      sync.RWMutex
 	byLease map[types.NamespacedName]*Tenant
 	byHost  map[string]*Tenant
+	// gone are those without a Lease that leads anywhere, as long as it matters who was connected when
+	// the Lease of the same control plane comes back.
+	gone map[types.NamespacedName]*Tenant
 }
 
 // NewTable returns an empty one.
 func NewTable() *Table {
-	return &Table{byLease: map[types.NamespacedName]*Tenant{}, byHost: map[string]*Tenant{}}
+	return &Table{
+		byLease: map[types.NamespacedName]*Tenant{}, byHost: map[string]*Tenant{}, gone: map[types.NamespacedName]*Tenant{},
+	}
 }
 
 // Lookup finds the control plane of exactly this name, in lower case.
@@ -67,18 +73,21 @@ func (t *Table) set(lease *coordinationv1.Lease, now time.Time) (*Tenant, error)
 	key := types.NamespacedName{Namespace: lease.Namespace, Name: lease.Name}
 	r, err := route.Read(lease)
 	if err != nil {
-		t.remove(key)
+		t.remove(key, now)
 		return nil, err
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	tenant, known := t.byLease[key]
 	if other := t.byHost[r.Host]; r.Host != "" && other != nil && other != tenant {
-		t.removeLocked(key)
+		t.removeLocked(key, now)
 		return nil, fmt.Errorf("Lease %s: the name %s is that of Lease %s", key, r.Host, other.Lease)
 	}
 	if !known {
-		tenant = newTenant(key)
+		if tenant = t.gone[key]; tenant == nil {
+			tenant = newTenant(key)
+		}
+		delete(t.gone, key)
 		t.byLease[key] = tenant
 	}
 	// Only changed under the table's lock.
@@ -92,13 +101,13 @@ func (t *Table) set(lease *coordinationv1.Lease, now time.Time) (*Tenant, error)
 	return tenant, nil
 }
 
-func (t *Table) remove(lease types.NamespacedName) {
+func (t *Table) remove(lease types.NamespacedName, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.removeLocked(lease)
+	t.removeLocked(lease, now)
 }
 
-func (t *Table) removeLocked(lease types.NamespacedName) {
+func (t *Table) removeLocked(lease types.NamespacedName, now time.Time) {
 	tenant, found := t.byLease[lease]
 	if !found {
 		return
@@ -107,5 +116,8 @@ func (t *Table) removeLocked(lease types.NamespacedName) {
 	if tenant.route.Host != "" {
 		delete(t.byHost, tenant.route.Host)
 	}
-	tenant.remove()
+	tenant.remove(now)
+	// Here, so that they are never more than those that were in use or have gone lately.
+	maps.DeleteFunc(t.gone, func(_ types.NamespacedName, other *Tenant) bool { return other.forgettable(now) })
+	t.gone[lease] = tenant
 }

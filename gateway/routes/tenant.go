@@ -19,6 +19,21 @@ const (
 	// taken to be one that serves. Before, it is asked first: one that starts answers for a moment, and
 	// what it answers is 403.
 	settledAfter = 10 * time.Minute
+
+	// afterDecision is how long after the decision to sleep a request is made at the earliest, whatever
+	// this gateway's clock says: the controllers take one of before for one that they have heard. A
+	// second, since `teapot hibernate` names the second that it asks in, and wins within it.
+	afterDecision = time.Second
+)
+
+// Answer is what an API server said when it was asked whether it is ready.
+type Answer int
+
+// Values of Answer. The zero value is that it said nothing, or was not asked yet.
+const (
+	NoAnswer Answer = iota
+	NotReady
+	Ready
 )
 
 // Tenant is a control plane as this gateway knows it: the controllers' word, and who is connected. All
@@ -28,10 +43,12 @@ type Tenant struct {
 	// Lease is the name of the Lease.
 	Lease types.NamespacedName
 
-	mu      sync.Mutex
-	route   route.Route
-	gone    bool
-	changed chan struct{} // closed when something changes that a held connection waits for
+	mu        sync.Mutex
+	route     route.Route
+	decidedAt time.Time // when this gateway heard of the last decision, by its own clock
+	gone      bool
+	goneAt    time.Time
+	changed   chan struct{} // closed when something changes that a held connection waits for
 
 	admitted int // connections of any kind, for the limit
 
@@ -44,8 +61,11 @@ type Tenant struct {
 	reported     time.Time // when activity was last written
 	ended        bool      // a connection has ended since
 	toldOfUsers  bool      // what was last written says that there are some
-	requested    time.Time // when a wake was last asked for, by whichever gateway
+	requested    time.Time // when a wake was last asked for according to whoever did, whichever gateway
+	requestedAt  time.Time // the same by this gateway's own clock, as near as it knows
 	unanswered   bool      // the API server has to be asked whether it is ready
+	wasReady     bool      // it was, since it woke
+	answersSince time.Time // when it first said that it is not ready, since it woke
 	held         int
 	asking       bool // somebody asks it
 	refusedUntil time.Time
@@ -62,7 +82,7 @@ type State struct {
 	Gone bool
 	// Serves: its API server may be dialled. Otherwise it sleeps, or is to be asked first.
 	Serves bool
-	// Settled: it has been awake for so long that an API server that is not ready is better than none.
+	// Settled: its API server has not started lately, so that one that is not ready is better than none.
 	Settled bool
 	// Changed is closed when any of this changes, but for Settled.
 	Changed <-chan struct{}
@@ -74,8 +94,21 @@ func (t *Tenant) State(now time.Time) State {
 	defer t.mu.Unlock()
 	return State{
 		Route: t.route, Gone: t.gone, Serves: !t.route.Asleep && !t.unanswered,
-		Settled: !t.route.Asleep && now.Sub(t.route.Since) >= settledAfter, Changed: t.changed,
+		Settled: t.settled(now), Changed: t.changed,
 	}
+}
+
+// settled: an API server that was ready is one that has started. One that never was may have been
+// waiting for its machine or its image until now, however long ago it was decided that it is awake; its
+// first answers would be 403. So that one has to be in trouble for as long by its own answers.
+func (t *Tenant) settled(now time.Time) bool {
+	if t.route.Asleep {
+		return false
+	}
+	if t.wasReady {
+		return now.Sub(t.route.Since) >= settledAfter
+	}
+	return !t.answersSince.IsZero() && now.Sub(t.answersSince) >= settledAfter
 }
 
 // announce tells those who wait. The caller holds the lock.
@@ -89,13 +122,25 @@ func (t *Tenant) update(r route.Route, requested, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if requested.After(t.requested) {
-		t.requested = requested
+		t.requested, t.requestedAt = requested, requested
+		if requested.After(now) {
+			t.requestedAt = now
+		}
 	}
-	was := t.route
-	if was == r {
+	was, wasGone := t.route, t.gone
+	if was == r && !wasGone {
 		return
 	}
 	t.route = r
+	if wasGone {
+		// What was written of its users may be gone with the Lease.
+		t.gone, t.reported = false, time.Time{}
+	}
+	first := t.decidedAt.IsZero()
+	decided := first || !was.Since.Equal(r.Since)
+	if decided {
+		t.decidedAt = now
+	}
 	switch {
 	case r.Asleep && !was.Asleep:
 		for client := range t.users {
@@ -103,20 +148,34 @@ func (t *Tenant) update(r route.Route, requested, now time.Time) {
 		}
 	case !r.Asleep:
 		clear(t.quiet)
-		if !was.Asleep && was.Backend == r.Backend {
+		if !was.Asleep && !decided && was.Backend == r.Backend {
 			break
 		}
 		t.unanswered = was.Asleep || now.Sub(r.Since) < settledAfter
+		if was.Asleep || decided {
+			// A gateway that has just started and finds one long awake takes it that it was ready: it
+			// cannot know, and otherwise each restart of a gateway would shut out the users of API
+			// servers in trouble.
+			t.wasReady, t.answersSince = !t.unanswered, time.Time{}
+		}
 	}
 	t.announce()
 }
 
 // remove says that the control plane is gone.
-func (t *Tenant) remove() {
+func (t *Tenant) remove(now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.gone = true
+	t.gone, t.goneAt = true, now
 	t.announce()
+}
+
+// forgettable says of a control plane that is gone that nothing is known of it any more that would
+// matter if it came back: nobody is connected, and nobody who was is to be quiet.
+func (t *Tenant) forgettable(now time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.open == 0 && now.Sub(t.goneAt) >= QuietPeriod
 }
 
 // Admit takes one more connection, unless there are as many as there may be.
@@ -160,30 +219,53 @@ func (t *Tenant) closed(client netip.Addr, now time.Time) {
 	}
 }
 
-// mayWake says whether a connection of this client is a reason to ask for a wake now, and notes that
-// it is asked for if so.
-func (t *Tenant) mayWake(client netip.Addr, now time.Time) bool {
+// mayWake says whether a connection of this client is a reason to ask for a wake now, and as of when;
+// it notes that it is asked for if so.
+func (t *Tenant) mayWake(client netip.Addr, now time.Time) (as time.Time, may bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.gone || !t.route.Asleep || !t.route.WakeOnRequest || now.Before(t.refusedUntil) {
-		return false
+		return time.Time{}, false
 	}
 	if until, connectedThen := t.quiet[client]; connectedThen && (t.users[client] > 0 || now.Before(until)) {
-		return false
+		return time.Time{}, false
 	}
 	// What was asked for before it went to sleep has been heard.
-	if t.requested.After(t.route.Since) && now.Sub(t.requested) < route.ActivityEvery {
-		return false
+	if t.requested.After(t.asleepSince()) && now.Sub(t.requestedAt) < route.ActivityEvery {
+		return time.Time{}, false
 	}
-	t.requested = now
-	return true
+	t.requested, t.requestedAt = t.timeOfRequest(now), now
+	return t.requested, true
+}
+
+// asleepSince is when it was decided that it sleeps. Requests up to then count for nothing, and where
+// a gateway's clock was ahead, that is later than the decision.
+func (t *Tenant) asleepSince() time.Time {
+	if t.route.AsleepSince.After(t.route.Since) {
+		return t.route.AsleepSince
+	}
+	return t.route.Since
+}
+
+// timeOfRequest is now, as the controllers understand it. If this gateway's clock is behind theirs, as
+// much time has passed since the decision as since this gateway heard of it, at least; what passes is
+// right also where the clock is set meanwhile.
+func (t *Tenant) timeOfRequest(now time.Time) time.Time {
+	at := now
+	if theirs := t.route.Since.Add(now.Sub(t.decidedAt)); theirs.After(at) {
+		at = theirs
+	}
+	if earliest := t.asleepSince().Add(afterDecision); earliest.After(at) {
+		at = earliest
+	}
+	return at
 }
 
 // wakeFailed says that the wake that was to be asked for could not be, and until when not to try.
 func (t *Tenant) wakeFailed(until time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.requested, t.refusedUntil = time.Time{}, until
+	t.requested, t.requestedAt, t.refusedUntil = time.Time{}, time.Time{}, until
 }
 
 // tryAgain lets held connections ask once more.
@@ -227,11 +309,17 @@ func (t *Tenant) BeginAsking() bool {
 
 // KeepAsking says whether the API server is still to be asked, at which address, and takes note of its
 // last answer.
-func (t *Tenant) KeepAsking(ready bool) (route.Route, bool) {
+func (t *Tenant) KeepAsking(last Answer, now time.Time) (route.Route, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if ready && !t.route.Asleep && t.unanswered {
-		t.unanswered = false
+	switch {
+	case t.route.Asleep || last == NoAnswer:
+	case last == NotReady:
+		if t.answersSince.IsZero() {
+			t.answersSince = now
+		}
+	case t.unanswered:
+		t.unanswered, t.wasReady = false, true
 		t.announce()
 	}
 	t.asking = t.toBeAsked()

@@ -51,7 +51,7 @@ func TestMayWake(t *testing.T) {
 			r.WakeOnRequest = false
 			return known(r)
 		}, 0, false},
-		{"gone", func() *Tenant { x := known(asleep(start)); x.remove(); return x }, 0, false},
+		{"gone", func() *Tenant { x := known(asleep(start)); x.remove(start); return x }, 0, false},
 		{"asked for a moment ago", func() *Tenant { x := known(asleep(at(-time.Hour))); x.mayWake(another, start); return x }, 59 * time.Second, false},
 		{"asked for a minute ago", func() *Tenant { x := known(asleep(at(-time.Hour))); x.mayWake(another, start); return x }, time.Minute, true},
 		{"asked for by another gateway", func() *Tenant {
@@ -125,7 +125,7 @@ func TestMayWake(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			x := tt.given()
-			if got := x.mayWake(console, at(tt.at)); got != tt.want {
+			if _, got := x.mayWake(console, at(tt.at)); got != tt.want {
 				t.Errorf("got %t", got)
 			}
 		})
@@ -151,14 +151,14 @@ func TestServes(t *testing.T) {
 		{"back and ready", func() *Tenant {
 			x := known(asleep(at(-time.Hour)))
 			x.update(awake(start), time.Time{}, start)
-			x.KeepAsking(true)
+			x.KeepAsking(Ready, start)
 			return x
 		}, true},
 		{"asleep again before it said that it is ready", func() *Tenant {
 			x := known(asleep(at(-time.Hour)))
 			x.update(awake(start), time.Time{}, start)
 			x.update(asleep(start), time.Time{}, start)
-			x.KeepAsking(true)
+			x.KeepAsking(Ready, start)
 			x.update(awake(start), time.Time{}, start)
 			return x
 		}, false},
@@ -187,6 +187,61 @@ func TestServes(t *testing.T) {
 	}
 }
 
+// TestSettled: who is not ready is passed on to in the end if it is in trouble, not if it starts.
+func TestSettled(t *testing.T) {
+	back := func() *Tenant {
+		x := known(asleep(at(-2 * settledAfter)))
+		x.update(awake(at(-settledAfter)), time.Time{}, at(-settledAfter))
+		return x
+	}
+	for _, tt := range []struct {
+		name  string
+		given func() *Tenant
+		want  bool
+	}{
+		{"found long awake", func() *Tenant { return known(awake(at(-settledAfter))) }, true},
+		{"of whom is not said since when", func() *Tenant { return known(awake(time.Time{})) }, true},
+		{"found awake for a while", func() *Tenant { return known(awake(at(-settledAfter + 1))) }, false},
+		{"asleep", func() *Tenant { return known(asleep(at(-time.Hour))) }, false},
+		{"back for long, and never ready", back, false},
+		{"back for long, and was ready", func() *Tenant {
+			x := back()
+			x.KeepAsking(Ready, at(-time.Minute))
+			x.Unanswered()
+			return x
+		}, true},
+		{"back for long, and started lately", func() *Tenant {
+			x := back()
+			x.KeepAsking(NoAnswer, at(-settledAfter))
+			x.KeepAsking(NotReady, at(-settledAfter+1))
+			return x
+		}, false},
+		{"back for long, and never ready for as long", func() *Tenant {
+			x := back()
+			x.KeepAsking(NotReady, at(-settledAfter))
+			x.KeepAsking(NotReady, at(-time.Second))
+			return x
+		}, true},
+		{"that was ready before it slept", func() *Tenant {
+			x := known(awake(at(-3 * settledAfter)))
+			x.update(asleep(at(-2*settledAfter)), time.Time{}, at(-2*settledAfter))
+			x.update(awake(at(-settledAfter)), time.Time{}, at(-settledAfter))
+			return x
+		}, false},
+		{"that slept while the management cluster was away", func() *Tenant {
+			x := known(awake(at(-3 * settledAfter)))
+			x.update(awake(at(-settledAfter+1)), time.Time{}, at(-settledAfter+1))
+			return x
+		}, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := tt.given().State(start).Settled; got != tt.want {
+				t.Errorf("got %t", got)
+			}
+		})
+	}
+}
+
 // TestAsking: one asks, while somebody waits and there is something to ask.
 func TestAsking(t *testing.T) {
 	x := known(awake(start))
@@ -197,13 +252,13 @@ func TestAsking(t *testing.T) {
 	if !x.BeginAsking() || x.BeginAsking() {
 		t.Error("not exactly one asks")
 	}
-	if _, goOn := x.KeepAsking(false); !goOn {
+	if _, goOn := x.KeepAsking(NoAnswer, start); !goOn {
 		t.Error("it is not asked again")
 	}
 	changed := x.State(start).Changed
 	x.update(asleep(at(time.Second)), time.Time{}, at(time.Second))
 	<-changed
-	if _, goOn := x.KeepAsking(false); goOn || x.BeginAsking() {
+	if _, goOn := x.KeepAsking(NoAnswer, start); goOn || x.BeginAsking() {
 		t.Error("it is asked although it sleeps")
 	}
 	x.update(awake(at(2*time.Second)), time.Time{}, at(2*time.Second))
@@ -211,7 +266,7 @@ func TestAsking(t *testing.T) {
 		t.Error("it is not asked after it has come back")
 	}
 	release()
-	if _, goOn := x.KeepAsking(false); goOn {
+	if _, goOn := x.KeepAsking(NoAnswer, start); goOn {
 		t.Error("it is asked although nobody waits any more")
 	}
 }

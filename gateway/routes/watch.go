@@ -79,7 +79,7 @@ func New(options Options) *Routes {
 					options.Log.Error(err, "a Lease is gone, and which is not known")
 					return
 				}
-				r.remove(name.AsNamespacedName())
+				r.remove(name.AsNamespacedName(), options.Clock.Now())
 			},
 		},
 	})

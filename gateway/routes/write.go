@@ -43,13 +43,13 @@ func (r *Routes) Closed(tenant *Tenant, client netip.Addr) {
 // Wake asks for a control plane that sleeps, on behalf of a client, if this is the moment to do so: the
 // client is one that may, and nobody has asked for a minute. It does not wait for the write.
 func (r *Routes) Wake(ctx context.Context, tenant *Tenant, client netip.Addr) {
-	now := r.options.Clock.Now()
-	if !tenant.mayWake(client, now) {
+	at, may := tenant.mayWake(client, r.options.Clock.Now())
+	if !may {
 		return
 	}
 	go func() {
 		err := r.patch(ctx, tenant.Lease, map[string]any{"spec": map[string]any{
-			"renewTime": metav1.NewMicroTime(now), "holderIdentity": r.options.Pod,
+			"renewTime": metav1.NewMicroTime(at), "holderIdentity": r.options.Pod,
 		}})
 		r.options.Wrote(Wake, err)
 		if err == nil {

@@ -10,29 +10,35 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
+	"github.com/teapot-cloud/teapot/gateway/routes"
 	"github.com/teapot-cloud/teapot/test/devcluster/netdial"
 )
 
 const (
 	// idleAfter is the shortest that may be asked for.
-	idleAfter = time.Minute
+	idleAfter = 2 * time.Minute
 	// toldWithin is how long a gateway (a minute) and a session (half of one) may take to tell of use.
 	toldWithin = 3 * time.Minute
 )
 
 // testIdle leaves a control plane alone, which then sleeps by itself, but not while somebody watches
-// or a Job has not finished. Who does not know its name does not wake it.
+// or a Job has not finished. Who does not know its name does not wake it, nor does who was watching when
+// it went to sleep.
 func testIdle(t *testing.T) {
 	namespace := tenantNamespace(t)
 	tcp := newControlPlane(t, namespace, "idle", func(tcp *teapotv1.TenantControlPlane) {
@@ -89,6 +95,95 @@ func testIdle(t *testing.T) {
 		t.Errorf("%v: %s", err, out)
 	}
 	x.phaseBecomes(t, awakeWithin, teapotv1.HibernationAwake, "WakeRequest")
+	x.sleepsOn(t)
+}
+
+// sleepsOn puts the control plane to sleep while a client watches that comes back at once whenever it is
+// cut off, as k9s and controllers do. That does not wake it; a client from elsewhere does.
+func (x *machinesTenant) sleepsOn(t *testing.T) {
+	t.Helper()
+	told, tries := x.keepWatching(t)
+	select {
+	case <-told:
+	case <-time.After(time.Minute):
+		t.Fatalf("a watch told of nothing in a minute, after %d connections", tries.Load())
+	}
+	x.hibernate(t, teapotv1.HibernatedWorkersRelease)
+	before := tries.Load()
+	eventually(t, routes.QuietPeriod, "the watcher to try to come back", func(context.Context) error {
+		if more := tries.Load() - before; more < comesBack {
+			return fmt.Errorf("it tried %d times of %d", more, comesBack)
+		}
+		return nil
+	})
+	x.isAsleep(t)
+
+	config, _ := asUser(t, x.namespace, x.name)
+	config.Dial = fromElsewhere(t)
+	elsewhere := kubernetes.NewForConfigOrDie(config)
+	defer disconnect(elsewhere)
+	eventually(t, awakeWithin, "a client from elsewhere to be answered", func(ctx context.Context) error {
+		_, err := elsewhere.CoreV1().Namespaces().List(ctx, metav1.ListOptions{})
+		return err
+	})
+	x.phaseBecomes(t, awakeWithin, teapotv1.HibernationAwake, "WakeRequest")
+}
+
+// comesBack is how often a watcher tries to come back. A gateway holds each try for its --hold, and all of
+// them have to end well within its routes.QuietPeriod.
+const comesBack = 4
+
+// keepWatching watches until the test ends, again and again. told is closed when a watch first tells of
+// something; tries counts the connections that were begun, which are more than the watches: client-go
+// begins new ones for a watch that has not told of anything.
+func (x *machinesTenant) keepWatching(t *testing.T) (told <-chan struct{}, tries *atomic.Int32) {
+	t.Helper()
+	tries = &atomic.Int32{}
+	config, _ := asUser(t, x.namespace, x.name)
+	config.Timeout = 0 // a watch has no end
+	config.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		tries.Add(1)
+		return netdial.DialContext(ctx, network, address)
+	}
+	user := kubernetes.NewForConfigOrDie(config)
+	first := make(chan struct{})
+	tell := sync.OnceFunc(func() { close(first) })
+	ctx, cancel := context.WithCancel(t.Context())
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		for pause(ctx) {
+			watcher, err := user.CoreV1().Namespaces().Watch(ctx, metav1.ListOptions{})
+			if err != nil {
+				continue // as a controller would
+			}
+			for range watcher.ResultChan() {
+				tell()
+			}
+		}
+	})
+	t.Cleanup(func() { cancel(); watching.Wait(); disconnect(user) })
+	return first, tries
+}
+
+// fromElsewhere dials a gateway from an address that no other client of the tests has for it: by the
+// node port they all come from the address of the pods' bridge.
+func fromElsewhere(t *testing.T) func(ctx context.Context, network, address string) (net.Conn, error) {
+	t.Helper()
+	gateways := &corev1.PodList{}
+	if err := management.List(t.Context(), gateways, client.InNamespace(managersNamespace), client.MatchingLabels{teapotv1.ComponentLabel: "gateway"}); err != nil || len(gateways.Items) == 0 {
+		t.Fatalf("no gateway runs: %v", err)
+	}
+	gateway := gateways.Items[0]
+	i := slices.IndexFunc(gateway.Spec.Containers[0].Ports, func(p corev1.ContainerPort) bool { return p.Name == "tls" })
+	to := net.JoinHostPort(gateway.Status.PodIP, fmt.Sprint(gateway.Spec.Containers[0].Ports[i].ContainerPort))
+	from := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(node.NodeIP)}, FallbackDelay: -1}
+	return func(ctx context.Context, network, _ string) (conn net.Conn, err error) {
+		err = netdial.Do(node.NetNS, func() error {
+			conn, err = from.DialContext(ctx, network, to)
+			return err
+		})
+		return conn, err
+	}
 }
 
 // watch is a person's `kubectl get --watch`, until it is ended.

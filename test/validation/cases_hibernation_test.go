@@ -17,10 +17,10 @@ func badHibernation() (cases []badInput) {
 	bad("a word for asleep", "enabled: asleep", "enabled", "must be of type boolean")
 	bad("machines that are sold meanwhile", "workers: Sell", "workers", `supported values: "Release", "PowerOff", "Keep"`)
 
-	const wantIdle = "must be a duration between 1m and 720h (30 days), for example 1h"
+	const wantIdle = "must be a duration between 2m and 720h (30 days), for example 1h"
 	for _, c := range []struct{ name, idleAfter string }{
 		{"idle at once", "0s"},
-		{"idle after too little", "59s"},
+		{"idle after too little", "119s"},
 		{"idle after too much", "720h1s"},
 		{"idle after a number", `"3600"`},
 		{"idle after days", "7d"},
@@ -109,7 +109,7 @@ func goodHibernation() []goodInput {
 		{name: "changed while asleep", from: asleep, spec: with("hibernation: {enabled: true, workers: Keep}, replicas: 3")},
 		good("everything about hibernation", `enabled: false, idleAfter: 1h30m, wakeOnRequest: true, workers: PowerOff,
 			schedules: [{days: [Monday, Friday], hibernateAt: "20:00", resumeAt: "06:00", timeZone: Europe/Berlin}]`),
-		good("the least idle time", "idleAfter: 60s"),
+		good("the least idle time", "idleAfter: 120s"),
 		good("the greatest idle time", "idleAfter: 720h"),
 		good("not woken", "idleAfter: 1h, wakeOnRequest: false"),
 		good("not woken, which it would not be", "wakeOnRequest: false"),
