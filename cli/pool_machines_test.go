@@ -151,7 +151,10 @@ func TestGetMachinesWatch(t *testing.T) {
 			// The last line has the words.
 			last := func(words ...string) {
 				t.Helper()
-				eventually(t, row(words...), func() bool { return strings.HasPrefix(lines()[len(lines())-1], row(words...)) })
+				eventually(t, row(words...), func() bool {
+					said := lines()
+					return strings.HasPrefix(said[len(said)-1], row(words...))
+				})
 			}
 			last("web-b", "web", "-", "Provisioning", "-")
 			if got := len(lines()); got != 3 {

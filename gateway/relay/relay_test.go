@@ -172,13 +172,13 @@ func endsWhenIdle(t *testing.T, e *ends, idle time.Duration) {
 	t.Helper()
 	began, last := time.Now(), time.Now()
 	for time.Since(began) < 3*idle {
+		last = time.Now() // before it is passed on
 		if _, err := e.server.Write([]byte("x")); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := io.ReadFull(e.client, make([]byte, 1)); err != nil {
 			t.Fatalf("it was ended after %s although something was said: %v", time.Since(began), err)
 		}
-		last = time.Now()
 		time.Sleep(idle / 10) // between two words
 	}
 	if got, err := io.ReadAll(e.client); err != nil || len(got) > 0 {

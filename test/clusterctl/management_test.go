@@ -39,7 +39,7 @@ func newManagement(t *testing.T, name string, from *repository) *management {
 	t.Cleanup(func() { must(t, stop()) })
 	config.QPS = -1
 	m := &management{name: name, repository: from, config: config, kubeconfig: filepath.Join(t.TempDir(), name+".kubeconfig")}
-	must(t, writeKubeconfig(m.kubeconfig, config))
+	must(t, writeKubeconfig(m.kubeconfig, config, ""))
 	scheme := controllers.Scheme()
 	for _, add := range []func(*runtime.Scheme) error{apiextensionsv1.AddToScheme, bootstrapv1.AddToScheme} {
 		must(t, add(scheme))
@@ -50,12 +50,14 @@ func newManagement(t *testing.T, name string, from *repository) *management {
 	return m
 }
 
-func writeKubeconfig(path string, config *rest.Config) error {
+// writeKubeconfig writes how the API server is reached, as an administrator or as a user whom it is
+// enough to name.
+func writeKubeconfig(path string, config *rest.Config, user string) error {
 	return clientcmd.WriteToFile(clientcmdapi.Config{
 		CurrentContext: "it",
 		Contexts:       map[string]*clientcmdapi.Context{"it": {Cluster: "it", AuthInfo: "it"}},
 		Clusters:       map[string]*clientcmdapi.Cluster{"it": {Server: config.Host, CertificateAuthorityData: config.CAData}},
-		AuthInfos:      map[string]*clientcmdapi.AuthInfo{"it": {ClientCertificateData: config.CertData, ClientKeyData: config.KeyData}},
+		AuthInfos:      map[string]*clientcmdapi.AuthInfo{"it": {ClientCertificateData: config.CertData, ClientKeyData: config.KeyData, Impersonate: user}},
 	}, path)
 }
 
@@ -82,12 +84,20 @@ func (m *management) init(t *testing.T) {
 	quiet := []string{"--leader-elect=false", "--diagnostics-address=0", "--health-addr=0", "--webhook-cert-dir=" + m.repository.certificates}
 	m.run(t, "core", found.core, append(quiet, fmt.Sprintf("--webhook-port=%d", ports["CORE_WEBHOOK_PORT"]), "--feature-gates=ClusterTopology=true,MachinePool=false")...)
 	m.run(t, "kubeadm-bootstrap", found.bootstrap, append(quiet, fmt.Sprintf("--webhook-port=%d", ports["BOOTSTRAP_WEBHOOK_PORT"]), "--feature-gates=MachinePool=false")...)
-	m.run(t, "teapot", found.teapot, "--leader-elect=false", "--metrics-bind-address=0", "--health-probe-bind-address=0", "--node-port-address="+ownAddress(t))
+	// With its own account's rights: the admission policies know the manager by its name.
+	own := m.kubeconfig + "-teapot"
+	must(t, writeKubeconfig(own, m.config, "system:serviceaccount:teapot-system:teapot-manager"))
+	m.runBy(t, own, "teapot", found.teapot, "--leader-elect=false", "--metrics-bind-address=0", "--health-probe-bind-address=0", "--node-port-address="+ownAddress(t))
 }
 
 func (m *management) run(t *testing.T, name, path string, args ...string) {
 	t.Helper()
-	m.managers = append(m.managers, start(t, name+" of the "+m.name, path, []string{"KUBECONFIG=" + m.kubeconfig, "POD_NAMESPACE=" + name + "-system"}, args...))
+	m.runBy(t, m.kubeconfig, name, path, args...)
+}
+
+func (m *management) runBy(t *testing.T, kubeconfig, name, path string, args ...string) {
+	t.Helper()
+	m.managers = append(m.managers, start(t, name+" of the "+m.name, path, []string{"KUBECONFIG=" + kubeconfig, "POD_NAMESPACE=" + name + "-system"}, args...))
 }
 
 // playCertManager gives `clusterctl init` the kinds by which it finds that cert-manager is there.
