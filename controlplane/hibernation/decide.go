@@ -88,14 +88,13 @@ func (v *view) awakeBecause(said verdict) []string {
 	add(said.reason == ReasonKubeletCertificates, "its machines renew their certificates until %s", stamp(v.since(Awake).Add(renewal)))
 	add(v.Operation != "", "%s", v.Operation)
 	add(!v.Record.EverRan, "it has not answered yet")
-	connections := fmt.Sprintf("%d user connections", v.Users.Connections)
-	if v.Users.Connections == 1 {
-		connections = "1 user connection"
-	}
-	switch {
-	case v.inUse():
+	if v.inUse() {
+		connections := "1 user connection"
+		if v.Users.Connections > 1 {
+			connections = fmt.Sprintf("%d user connections", v.Users.Connections)
+		}
 		add(true, "%s; last at %s", connections, stamp(v.Users.Last)) // when a gateway last said so
-	default:
+	} else {
 		add(recent(v.lastUser()), "a user was connected until %s", stamp(v.lastUser()))
 	}
 	add(v.wokenUntil.After(v.Now), "a user asked for it at %s", stamp(v.wakeAt))
