@@ -6,14 +6,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 )
 
@@ -59,13 +58,12 @@ func (a Access) config() *rest.Config {
 	}
 }
 
-// connection is one transport with the two thin clients that Teapot needs on top. There
-// is no discovery, no cache and no watch.
+// connection is one transport with a thin client on top. There is no discovery, no cache and no
+// watch.
 type connection struct {
-	http     *http.Client
-	url      string
-	dynamic  dynamic.Interface
-	metadata metadata.Interface
+	http    *http.Client
+	url     string
+	dynamic dynamic.Interface
 }
 
 func connect(access Access) (*connection, error) {
@@ -78,11 +76,7 @@ func connect(access Access) (*connection, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a client for %s: %w", access.URL, err)
 	}
-	metadataClient, err := metadata.NewForConfigAndClient(config, client)
-	if err != nil {
-		return nil, fmt.Errorf("making a client for %s: %w", access.URL, err)
-	}
-	return &connection{http: client, url: access.URL, dynamic: dynamicClient, metadata: metadataClient}, nil
+	return &connection{http: client, url: access.URL, dynamic: dynamicClient}, nil
 }
 
 // drop closes connections that nothing uses: after a failure the next call must not wait
@@ -91,12 +85,9 @@ func (c *connection) drop() { utilnet.CloseIdleConnectionsFor(c.http.Transport) 
 
 var nodes = schema.GroupVersionResource{Version: "v1", Resource: "nodes"}
 
-// hasMachines is the authenticated request that Ready stands on: a read through etcd that
-// also tells whether there is a machine.
+// hasMachines tells whether there is a machine.
 func (c *connection) hasMachines(ctx context.Context) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
-	list, err := c.metadata.Resource(nodes).List(ctx, metav1.ListOptions{Limit: 1})
+	list, err := c.list(ctx, nodes, url.Values{"limit": {"1"}})
 	if err != nil {
 		return false, err
 	}
@@ -105,18 +96,7 @@ func (c *connection) hasMachines(ctx context.Context) (bool, error) {
 
 // get asks for a path and returns an error unless the answer is 200.
 func (c *connection) get(ctx context.Context, path string, timeout time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url+path, nil)
-	if err != nil {
-		return err
-	}
-	response, err := c.http.Do(request)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, 16<<10))
+	response, body, err := c.do(ctx, path, "*/*", timeout, 16<<10)
 	if err != nil {
 		return err
 	}
@@ -124,6 +104,24 @@ func (c *connection) get(ctx context.Context, path string, timeout time.Duration
 		return &unhealthyError{path: path, status: response.Status, checks: string(body)}
 	}
 	return nil
+}
+
+// do makes a GET and reads the answer, up to a limit in bytes.
+func (c *connection) do(ctx context.Context, path, accept string, timeout time.Duration, limit int64) (*http.Response, []byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url+path, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	request.Header.Set("Accept", accept)
+	response, err := c.http.Do(request)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, limit))
+	return response, body, err
 }
 
 // unhealthyError is the answer of a health endpoint that is not 200. Its body has a line
