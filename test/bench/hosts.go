@@ -12,6 +12,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -114,7 +115,7 @@ func (b *bench) unregister(ctx context.Context) error {
 		if count == 0 {
 			continue
 		}
-		if err := b.client.DeleteAllOf(ctx, each.kind, in); err != nil && !apierrors.IsNotFound(err) {
+		if err := b.deleteAll(ctx, each.kind, in, patienceFor(count)); err != nil {
 			return fmt.Errorf("deleting the bench's %T: %w", each.kind, err)
 		}
 		err := waitFor(ctx, patienceFor(count), fmt.Sprintf("%d %T in namespace %s to be gone", count, each.kind, each.namespace), func(ctx context.Context) (bool, error) {
@@ -129,4 +130,22 @@ func (b *bench) unregister(ctx context.Context) error {
 		return fmt.Errorf("removing machines that do not boot from the machine room: %w", err)
 	}
 	return b.removeNamespaces(ctx, hostsNamespace)
+}
+
+// deleteAll deletes a collection. The API server gives a request a minute, in which it may not come to the
+// end of a thousand objects, so what fails is tried again.
+func (b *bench) deleteAll(ctx context.Context, kind client.Object, in client.InNamespace, within time.Duration) error {
+	var last error
+	err := wait.PollUntilContextTimeout(ctx, time.Second, within, true, func(ctx context.Context) (bool, error) {
+		err := b.client.DeleteAllOf(ctx, kind, in)
+		if err == nil || apierrors.IsNotFound(err) {
+			return true, nil
+		}
+		last = err
+		return false, nil
+	})
+	if err != nil {
+		return errors.Join(err, last)
+	}
+	return nil
 }

@@ -3,16 +3,27 @@ package main
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
+	"github.com/teapot-cloud/teapot/controlplane"
 )
 
 // sickOfEach is how many sick neighbours there are of each of the three kinds.
 const sickOfEach = 4
+
+// The API servers of those without etcd end and are started again, first after 10 s and then after
+// twice as long each time (https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#restart-policy).
+// A neighbour that is sick for good is meant, not one that has just begun to be: after rareRestarts it
+// is started each 160 s and more.
+const (
+	rareRestarts   = 5
+	restartsWithin = 15 * time.Minute
+)
 
 // blackHole is an address that swallows what is sent to it: of RFC 5737's documentation
 // ranges, which nobody routes.
@@ -31,13 +42,13 @@ func (b *bench) measureNeighbours(ctx context.Context, o options) ([]Result, err
 		alone = append(alone, s.request)
 	}
 
-	var sick []*teapotv1.TenantControlPlane
+	var sick, restarted []*teapotv1.TenantControlPlane
 	for range sickOfEach {
 		balancer, api, etcd := b.newTenant(), b.newTenant(), b.newTenant()
 		balancer.Spec.Endpoint.Type = teapotv1.EndpointLoadBalancer
 		api.Spec.Endpoint.Host = blackHole
 		etcd.Spec.Datastore.Etcd.StorageClassName = ptr.To("bench-does-not-exist")
-		sick = append(sick, balancer, api, etcd)
+		sick, restarted = append(sick, balancer, api, etcd), append(restarted, etcd)
 	}
 	for _, tenant := range sick {
 		if _, err := b.create(ctx, tenant); err != nil {
@@ -52,6 +63,11 @@ func (b *bench) measureNeighbours(ctx context.Context, o options) ([]Result, err
 			return started && meta.IsStatusConditionFalse(tenant.Status.Conditions, teapotv1.ReadyCondition), err
 		})
 		if err != nil {
+			return nil, err
+		}
+	}
+	for _, tenant := range restarted {
+		if err := b.restartsAreRare(ctx, tenant); err != nil {
 			return nil, err
 		}
 	}
@@ -79,4 +95,20 @@ func (b *bench) measureNeighbours(ctx context.Context, o options) ([]Result, err
 		}
 	}
 	return []Result{newResult(neighbourRequest, "s", beside, alone)}, b.removeTenants(ctx)
+}
+
+// restartsAreRare waits until the API server of a control plane that never becomes ready is seldom started.
+func (b *bench) restartsAreRare(ctx context.Context, tenant *teapotv1.TenantControlPlane) error {
+	what := fmt.Sprintf("the API server of TenantControlPlane %s to have been started again %d times", tenant.Name, rareRestarts)
+	return waitFor(ctx, restartsWithin, what, func(ctx context.Context) (bool, error) {
+		pods, err := b.podsOf(ctx, tenant)
+		for _, pod := range pods {
+			for _, container := range pod.Status.ContainerStatuses {
+				if container.Name == controlplane.ContainerAPIServer && container.RestartCount >= rareRestarts {
+					return true, nil
+				}
+			}
+		}
+		return false, err
+	})
 }
