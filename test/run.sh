@@ -32,7 +32,7 @@ if [ "${1:-}" = long ]; then
 	go test -run '^$' -fuzz FuzzClientHello -fuzztime "${ROUNDS}m" ./gateway/hello
 	say "claim race"
 	TEAPOT_RACE_CLAIMS=$((ROUNDS * 100)) go test -count=1 -run TestRace -timeout 60m ./controllers/machineclaim
-	TEAPOT_TEST_LONG=1 end_to_end "$ROUNDS" 60
+	TEAPOT_TEST_LONG=1 end_to_end "$ROUNDS" 120
 	exit
 fi
 
