@@ -6,13 +6,14 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 )
 
@@ -58,12 +59,13 @@ func (a Access) config() *rest.Config {
 	}
 }
 
-// connection is one transport with a thin client on top. There is no discovery, no cache and no
-// watch.
+// connection is one transport with the two thin clients that Teapot needs on top. There
+// is no discovery, no cache and no watch.
 type connection struct {
-	http    *http.Client
-	url     string
-	dynamic dynamic.Interface
+	http     *http.Client
+	url      string
+	dynamic  dynamic.Interface
+	metadata metadata.Interface
 }
 
 func connect(access Access) (*connection, error) {
@@ -76,7 +78,11 @@ func connect(access Access) (*connection, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a client for %s: %w", access.URL, err)
 	}
-	return &connection{http: client, url: access.URL, dynamic: dynamicClient}, nil
+	metadataClient, err := metadata.NewForConfigAndClient(config, client)
+	if err != nil {
+		return nil, fmt.Errorf("making a client for %s: %w", access.URL, err)
+	}
+	return &connection{http: client, url: access.URL, dynamic: dynamicClient, metadata: metadataClient}, nil
 }
 
 // drop closes connections that nothing uses: after a failure the next call must not wait
@@ -85,9 +91,12 @@ func (c *connection) drop() { utilnet.CloseIdleConnectionsFor(c.http.Transport) 
 
 var nodes = schema.GroupVersionResource{Version: "v1", Resource: "nodes"}
 
-// hasMachines tells whether there is a machine.
+// hasMachines is the authenticated request that Ready stands on: a read through etcd that
+// also tells whether there is a machine.
 func (c *connection) hasMachines(ctx context.Context) (bool, error) {
-	list, err := c.list(ctx, nodes, url.Values{"limit": {"1"}})
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	list, err := c.metadata.Resource(nodes).List(ctx, metav1.ListOptions{Limit: 1})
 	if err != nil {
 		return false, err
 	}
@@ -96,7 +105,18 @@ func (c *connection) hasMachines(ctx context.Context) (bool, error) {
 
 // get asks for a path and returns an error unless the answer is 200.
 func (c *connection) get(ctx context.Context, path string, timeout time.Duration) error {
-	response, body, err := c.do(ctx, path, "*/*", timeout, 16<<10)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url+path, nil)
+	if err != nil {
+		return err
+	}
+	response, err := c.http.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, 16<<10))
 	if err != nil {
 		return err
 	}
@@ -104,24 +124,6 @@ func (c *connection) get(ctx context.Context, path string, timeout time.Duration
 		return &unhealthyError{path: path, status: response.Status, checks: string(body)}
 	}
 	return nil
-}
-
-// do makes a GET and reads the answer, up to a limit in bytes.
-func (c *connection) do(ctx context.Context, path, accept string, timeout time.Duration, limit int64) (*http.Response, []byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url+path, nil)
-	if err != nil {
-		return nil, nil, err
-	}
-	request.Header.Set("Accept", accept)
-	response, err := c.http.Do(request)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, limit))
-	return response, body, err
 }
 
 // unhealthyError is the answer of a health endpoint that is not 200. Its body has a line
