@@ -62,7 +62,11 @@ func TestWhatCountsAsDrift(t *testing.T) {
 
 func TestHashTellsWhenTheWantedStateChanges(t *testing.T) {
 	hash := func(d *appsv1.Deployment) string {
-		h, err := hashOf(d)
+		u, err := toUnstructured(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h, err := stampHash(u)
 		if err != nil {
 			t.Fatal(err)
 		}
