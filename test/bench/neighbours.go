@@ -103,7 +103,8 @@ func (b *bench) restartsAreRare(ctx context.Context, tenant *teapotv1.TenantCont
 	return waitFor(ctx, restartsWithin, what, func(ctx context.Context) (bool, error) {
 		pods, err := b.podsOf(ctx, tenant)
 		for _, pod := range pods {
-			for _, container := range pod.Status.ContainerStatuses {
+			// It is a sidecar: one of the init containers that keep running.
+			for _, container := range pod.Status.InitContainerStatuses {
 				if container.Name == controlplane.ContainerAPIServer && container.RestartCount >= rareRestarts {
 					return true, nil
 				}
