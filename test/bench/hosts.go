@@ -12,7 +12,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/wait"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -133,19 +132,17 @@ func (b *bench) unregister(ctx context.Context) error {
 }
 
 // deleteAll deletes a collection. The API server gives a request a minute, in which it may not come to the
-// end of a thousand objects, so what fails is tried again.
+// end of a thousand objects: then it answers that it ran out of time, or nothing, and is asked again.
 func (b *bench) deleteAll(ctx context.Context, kind client.Object, in client.InNamespace, within time.Duration) error {
-	var last error
-	err := wait.PollUntilContextTimeout(ctx, time.Second, within, true, func(ctx context.Context) (bool, error) {
+	return waitFor(ctx, within, "the API server to come to the end of them", func(ctx context.Context) (bool, error) {
 		err := b.client.DeleteAllOf(ctx, kind, in)
-		if err == nil || apierrors.IsNotFound(err) {
+		switch {
+		case err == nil, apierrors.IsNotFound(err):
 			return true, nil
+		case apierrors.IsTimeout(err), apierrors.ReasonForError(err) == metav1.StatusReasonUnknown:
+			progress("deleting the bench's %T once more: %v", kind, err)
+			return false, nil
 		}
-		last = err
-		return false, nil
+		return false, err
 	})
-	if err != nil {
-		return errors.Join(err, last)
-	}
-	return nil
 }
