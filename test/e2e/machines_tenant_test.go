@@ -220,6 +220,16 @@ func (x *machinesTenant) explain(ctx context.Context, name string) string {
 			text += fmt.Sprintf(", %s: %s", condition.Reason, condition.Message)
 		}
 	}
+	// Why a host failed that the claim has no more.
+	events := &corev1.EventList{}
+	if err := management.List(ctx, events, client.InNamespace(x.namespace)); err != nil {
+		return text + ": " + err.Error()
+	}
+	for _, event := range events.Items {
+		if event.InvolvedObject.UID == claim.UID && event.Type == corev1.EventTypeWarning {
+			text += "; " + event.Message
+		}
+	}
 	return text
 }
 

@@ -47,7 +47,7 @@ func (c Config) boot() (_ *booted, err error) {
 			err = errors.Join(err, m.release())
 		}
 	}()
-	if err := prepareComputer(); err != nil {
+	if err := thisComputer.prepare(); err != nil {
 		return nil, err
 	}
 	d := c.disk()
@@ -69,7 +69,7 @@ func (c Config) boot() (_ *booted, err error) {
 		return nil, err
 	}
 	group := cgroup{c.ID()}
-	if err := group.make(cgroups, drive); err != nil {
+	if err := thisComputer.alone(func() error { return group.make(cgroups, drive) }); err != nil {
 		return nil, fmt.Errorf("making cgroups: %w", err)
 	}
 	terminal, err := m.openConsole(c.Console())

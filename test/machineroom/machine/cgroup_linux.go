@@ -179,7 +179,8 @@ func (c cgroup) thaw() {
 // remove removes the group and what was made below it. It fails while a process is in it.
 func (c cgroup) remove() error {
 	var failed error
-	for _, root := range c.dirs() {
+	roots := c.dirs()
+	for _, root := range roots {
 		var dirs []string
 		_ = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 			if err == nil && d.IsDir() {
@@ -192,8 +193,15 @@ func (c cgroup) remove() error {
 				failed = err
 			}
 		}
-		// The last machine's takes the common one with it.
-		_ = os.Remove(filepath.Dir(root))
 	}
-	return failed
+	if failed != nil || len(roots) == 0 {
+		return failed
+	}
+	// The last machine's group takes the common one with it, unless another is being made in it.
+	return thisComputer.alone(func() error {
+		for _, root := range roots {
+			_ = os.Remove(filepath.Dir(root))
+		}
+		return nil
+	})
 }
