@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"reflect"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -56,44 +57,35 @@ const (
 // state tells of fields that the plan no longer names, and a comparison of every field
 // that it does name tells of changes made by others.
 func (a Applier) Apply(ctx context.Context, desired client.Object, options Options) (Outcome, error) {
-	want, err := toUnstructured(desired)
-	if err != nil {
-		return Unchanged, err
-	}
-	delete(want.Object, "status")
-	hash, err := stampHash(want)
+	hash, err := hashOf(desired)
 	if err != nil {
 		return Unchanged, err
 	}
 	outcome := Made
-
-	live := desired.DeepCopyObject().(client.Object)
+	live := reflect.New(reflect.TypeOf(desired).Elem()).Interface().(client.Object)
+	live.GetObjectKind().SetGroupVersionKind(desired.GetObjectKind().GroupVersionKind())
 	err = a.Client.Get(ctx, client.ObjectKeyFromObject(desired), live)
 	switch {
 	case err == nil:
-		have, err := toUnstructured(live)
+		outcome, err = compare(desired, live, hash)
 		if err != nil {
 			return Unchanged, err
 		}
-		same := live.GetAnnotations()[teapotv1.AppliedHashAnnotation] == hash
-		unchanged := same && isSubset(want.Object, have.Object)
-		if a.ReadOnly || unchanged && !(options.Force && hasForeignFields(live)) {
-			return Unchanged, copyInto(have, desired)
-		}
-		switch {
-		case unchanged:
-			outcome = Unchanged // but for what evict finds
-		case same:
-			outcome = Repaired
-		default:
-			outcome = Changed
+		if a.ReadOnly || outcome == Unchanged && !(options.Force && hasForeignFields(live)) {
+			take(live, desired)
+			return Unchanged, nil
 		}
 	case !apierrors.IsNotFound(err):
-		return Unchanged, fmt.Errorf("reading %s: %w", describe(want), err)
+		return Unchanged, fmt.Errorf("reading %s: %w", describe(desired), err)
 	case a.ReadOnly:
 		return Missing, nil
 	}
 
+	want, err := toUnstructured(desired)
+	if err != nil {
+		return Unchanged, err
+	}
+	stamp(want, hash)
 	applyOptions := []client.ApplyOption{client.FieldOwner(teapotv1.FieldManager)}
 	if options.Force {
 		applyOptions = append(applyOptions, client.ForceOwnership)
@@ -116,20 +108,49 @@ func (a Applier) Apply(ctx context.Context, desired client.Object, options Optio
 	return outcome, copyInto(want, desired)
 }
 
-func describe(object *unstructured.Unstructured) string {
-	if object.GetNamespace() == "" {
-		return object.GetKind() + " " + object.GetName()
+// compare says what is to be done about an object that is there. Unchanged says nothing of what
+// others added to it.
+func compare(desired, live client.Object, hash string) (Outcome, error) {
+	if live.GetAnnotations()[teapotv1.AppliedHashAnnotation] != hash {
+		return Changed, nil
 	}
-	return object.GetKind() + " " + object.GetNamespace() + "/" + object.GetName()
+	want, err := toUnstructured(desired)
+	if err != nil {
+		return Unchanged, err
+	}
+	have, err := toUnstructured(live)
+	if err != nil {
+		return Unchanged, err
+	}
+	if !isSubset(want.Object, have.Object) {
+		return Repaired, nil
+	}
+	return Unchanged, nil
 }
 
-// toUnstructured turns a typed object into the fields that it sets, without what the
+// take makes into what the cache holds. The conversions of copyInto are most of what it costs to find
+// that there is nothing to do.
+func take(live, into client.Object) {
+	live.GetObjectKind().SetGroupVersionKind(into.GetObjectKind().GroupVersionKind())
+	reflect.ValueOf(into).Elem().Set(reflect.ValueOf(live).Elem())
+}
+
+func describe(object client.Object) string {
+	kind := object.GetObjectKind().GroupVersionKind().Kind
+	if object.GetNamespace() == "" {
+		return kind + " " + object.GetName()
+	}
+	return kind + " " + object.GetNamespace() + "/" + object.GetName()
+}
+
+// toUnstructured turns a typed object into the fields that it sets, without its status and what the
 // conversion made out of zero values.
 func toUnstructured(object client.Object) (*unstructured.Unstructured, error) {
 	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
 	if err != nil {
 		return nil, fmt.Errorf("converting %T %s: %w", object, client.ObjectKeyFromObject(object), err)
 	}
+	delete(fields, "status")
 	dropNulls(fields)
 	return &unstructured.Unstructured{Object: fields}, nil
 }
@@ -164,21 +185,24 @@ func dropNulls(value any) {
 	}
 }
 
-// stampHash writes the hash of the object's fields into its annotation.
-func stampHash(object *unstructured.Unstructured) (string, error) {
-	encoded, err := json.Marshal(object.Object)
+// hashOf identifies what is wanted of an object.
+func hashOf(desired client.Object) (string, error) {
+	encoded, err := json.Marshal(desired)
 	if err != nil {
-		return "", fmt.Errorf("encoding %s: %w", describe(object), err)
+		return "", fmt.Errorf("encoding %s: %w", describe(desired), err)
 	}
 	sum := sha256.Sum256(encoded)
-	hash := hex.EncodeToString(sum[:8])
+	return hex.EncodeToString(sum[:8]), nil
+}
+
+// stamp writes the hash of what is wanted of an object into its annotation.
+func stamp(object *unstructured.Unstructured, hash string) {
 	annotations := object.GetAnnotations()
 	if annotations == nil {
 		annotations = map[string]string{}
 	}
 	annotations[teapotv1.AppliedHashAnnotation] = hash
 	object.SetAnnotations(annotations)
-	return hash, nil
 }
 
 // isSubset says whether every field that want names has the same value in have. Lists

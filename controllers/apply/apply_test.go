@@ -62,11 +62,7 @@ func TestWhatCountsAsDrift(t *testing.T) {
 
 func TestHashTellsWhenTheWantedStateChanges(t *testing.T) {
 	hash := func(d *appsv1.Deployment) string {
-		u, err := toUnstructured(d)
-		if err != nil {
-			t.Fatal(err)
-		}
-		h, err := stampHash(u)
+		h, err := hashOf(d)
 		if err != nil {
 			t.Fatal(err)
 		}
