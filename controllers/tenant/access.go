@@ -6,14 +6,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 )
 
@@ -25,6 +24,9 @@ const (
 	askTimeout  = 3 * time.Second
 	pingTimeout = time.Second
 )
+
+// userAgent is how Teapot calls itself.
+const userAgent = "teapot-manager"
 
 // Access is how a tenant's API server is reached: by the machines' way in, whose address
 // is dialled without asking a resolver, and with a certificate of Teapot's own.
@@ -51,7 +53,7 @@ func (a Access) config() *rest.Config {
 			// of what a tenant costs the manager (docs/benchmarks.md).
 			NextProtos: []string{"http/1.1"},
 		},
-		UserAgent: "teapot-manager",
+		UserAgent: userAgent,
 		// Endpoints are deprecated and needed all the same: pods look for the API there.
 		WarningHandler: rest.NoWarnings{},
 		// A few requests by one client to an API server of its own need no throttle.
@@ -59,30 +61,45 @@ func (a Access) config() *rest.Config {
 	}
 }
 
-// connection is one transport with the two thin clients that Teapot needs on top. There
-// is no discovery, no cache and no watch.
+// connection is one transport with a thin client on top. There is no discovery, no cache and no
+// watch.
 type connection struct {
-	http     *http.Client
-	url      string
-	dynamic  dynamic.Interface
-	metadata metadata.Interface
+	http    *http.Client
+	url     *url.URL
+	dynamic dynamic.Interface
 }
 
 func connect(access Access) (*connection, error) {
 	config := access.config()
-	client, err := rest.HTTPClientFor(config)
+	address, err := url.Parse(access.URL)
+	if err != nil {
+		return nil, fmt.Errorf("reading the address %s: %w", access.URL, err)
+	}
+	transport, err := transportFor(config)
 	if err != nil {
 		return nil, fmt.Errorf("making a client for %s: %w", access.URL, err)
 	}
+	client := &http.Client{Transport: transport}
 	dynamicClient, err := dynamic.NewForConfigAndClient(config, client)
 	if err != nil {
 		return nil, fmt.Errorf("making a client for %s: %w", access.URL, err)
 	}
-	metadataClient, err := metadata.NewForConfigAndClient(config, client)
+	return &connection{http: client, url: address, dynamic: dynamicClient}, nil
+}
+
+// transportBuffer, in bytes, is enough for a request, and for most answers at rest. Go's default of 4 KiB
+// twice is a twentieth of what a tenant costs the manager's heap.
+const transportBuffer = 1 << 10
+
+// transportFor is what client-go would make, with small buffers and kept by nobody else.
+func transportFor(config *rest.Config) (http.RoundTripper, error) {
+	tlsConfig, err := rest.TLSConfigFor(config)
 	if err != nil {
-		return nil, fmt.Errorf("making a client for %s: %w", access.URL, err)
+		return nil, err
 	}
-	return &connection{http: client, url: access.URL, dynamic: dynamicClient, metadata: metadataClient}, nil
+	return rest.HTTPWrappersForConfig(config, utilnet.SetTransportDefaults(&http.Transport{
+		TLSClientConfig: tlsConfig, ReadBufferSize: transportBuffer, WriteBufferSize: transportBuffer,
+	}))
 }
 
 // drop closes connections that nothing uses: after a failure the next call must not wait
@@ -91,12 +108,9 @@ func (c *connection) drop() { utilnet.CloseIdleConnectionsFor(c.http.Transport) 
 
 var nodes = schema.GroupVersionResource{Version: "v1", Resource: "nodes"}
 
-// hasMachines is the authenticated request that Ready stands on: a read through etcd that
-// also tells whether there is a machine.
+// hasMachines tells whether there is a machine.
 func (c *connection) hasMachines(ctx context.Context) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
-	list, err := c.metadata.Resource(nodes).List(ctx, metav1.ListOptions{Limit: 1})
+	list, err := c.list(ctx, nodes, "limit=1")
 	if err != nil {
 		return false, err
 	}
@@ -105,18 +119,7 @@ func (c *connection) hasMachines(ctx context.Context) (bool, error) {
 
 // get asks for a path and returns an error unless the answer is 200.
 func (c *connection) get(ctx context.Context, path string, timeout time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url+path, nil)
-	if err != nil {
-		return err
-	}
-	response, err := c.http.Do(request)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, 16<<10))
+	response, body, err := c.do(ctx, path, "", "*/*", timeout, 16<<10)
 	if err != nil {
 		return err
 	}
@@ -124,6 +127,22 @@ func (c *connection) get(ctx context.Context, path string, timeout time.Duration
 		return &unhealthyError{path: path, status: response.Status, checks: string(body)}
 	}
 	return nil
+}
+
+// do makes a GET and reads the answer, up to a limit in bytes.
+func (c *connection) do(ctx context.Context, path, query, accept string, timeout time.Duration, limit int64) (*http.Response, []byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	target := *c.url
+	target.Path, target.RawQuery = path, query
+	request := (&http.Request{Method: http.MethodGet, URL: &target, Host: target.Host, Header: http.Header{"Accept": {accept}, "User-Agent": {userAgent}}}).WithContext(ctx)
+	response, err := c.http.Do(request)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, limit))
+	return response, body, err
 }
 
 // unhealthyError is the answer of a health endpoint that is not 200. Its body has a line

@@ -1,23 +1,24 @@
 package tenant
 
 import (
+	"cmp"
 	"context"
 	"hash/fnv"
 	"maps"
+	"net/url"
 	"slices"
 	"strconv"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
 )
 
-// driftPeriod is how long it takes to look at every kind of object once. What somebody
+// driftPeriod is how long it takes to look at every kind of object once, and at Nodes. What somebody
 // changed is put right within 30 s, so it leaves time for the repair.
 const driftPeriod = 22 * time.Second
 
@@ -54,9 +55,10 @@ func fingerprint(object metav1.Object) string {
 // drift is what a session knows of changes that others made to what it applied.
 type drift struct {
 	applied baseline
-	// round is when the present look at all kinds began, and next the kind that comes next.
-	round time.Time
-	next  int
+	kinds   []schema.GroupVersionResource // of applied
+	// next is the kind that comes next, and due when; nodesDue is when Nodes are.
+	next          int
+	due, nodesDue time.Time
 	// found are the objects that differ, with how they were seen; empty if they are gone.
 	found baseline
 	// repaired is what was put right and not been told of.
@@ -66,53 +68,97 @@ type drift struct {
 // wants says that the content is to be applied again.
 func (d *drift) wants() bool { return len(d.found) > 0 }
 
-// lookForDrift asks for the metadata of the kinds whose turn it is, from the API server's
-// own cache, and compares it with the baseline. It takes no longer than one ask. It reports
-// whether it was answered; a failure is not told of, since the next ask for machines tells.
-func (s *Session) lookForDrift(ctx context.Context) bool {
-	asking, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
-	for _, resource := range s.dueForALook() {
-		switch found, err := s.differences(asking, resource, fromCache); {
-		case err != nil:
-			return false
-		case len(found) > 0:
-			answered := s.lookAtAll(asking)
-			if s.drifted() {
-				s.publish(ctx, func(o *Observation) { o.Drifts++ })
-			}
-			return answered
+// turn returns the kind that is to be listed now; empty: Nodes. Everything is looked at once each
+// driftPeriod; while there is no Node, they are each steadyInterval: add-ons wait for the first.
+func (s *Session) turn() schema.GroupVersionResource {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d, now := &s.drift, s.clock.Now()
+	kinds := d.waiting()
+	if len(kinds) == 0 || now.Before(d.due) || !now.Before(d.nodesDue) {
+		d.nodesDue = now.Add(steadyInterval)
+		if s.observation.Machines {
+			d.nodesDue = now.Add(driftPeriod)
 		}
+		return schema.GroupVersionResource{}
 	}
-	return true
+	d.next %= len(kinds)
+	kind := kinds[d.next]
+	d.next++
+	// From when it was due: to be woken a little late each time does not add up.
+	step := driftPeriod / time.Duration(len(kinds))
+	if d.due = d.due.Add(step); d.due.Before(now) {
+		d.due = now.Add(step)
+	}
+	return kind
 }
 
-// lookAtAll finds everything that differs, since all of it is about to be put right and is to
-// be told of. The API server's cache may be behind, so this reads through etcd.
-func (s *Session) lookAtAll(ctx context.Context) bool {
+// waiting are the kinds of which there is something to compare, in the order in which it is done.
+func (d *drift) waiting() []schema.GroupVersionResource {
+	if d.wants() {
+		return nil // it is known that there is something to put right
+	}
+	return d.kinds
+}
+
+// kinds are the resources of a baseline in an order that is always the same.
+func (b baseline) kinds() []schema.GroupVersionResource {
+	return slices.SortedFunc(maps.Keys(b), func(a, b schema.GroupVersionResource) int {
+		return cmp.Or(cmp.Compare(a.Group, b.Group), cmp.Compare(a.Resource, b.Resource))
+	})
+}
+
+// beat is what sessions at rest are woken by, all at the same moments: most of what an idle manager of
+// many tenants costs is to be woken and to fall asleep again, not what it then does.
+const beat = 100 * time.Millisecond
+
+// turnIn is in how long the next turn is: at the first beat after it is due.
+func (s *Session) turnIn() time.Duration {
 	s.mu.Lock()
-	resources := slices.Collect(maps.Keys(s.drift.applied))
+	defer s.mu.Unlock()
+	next, now := s.drift.nodesDue, s.clock.Now()
+	if len(s.drift.waiting()) > 0 && s.drift.due.Before(next) {
+		next = s.drift.due
+	}
+	next = now.Add(min(max(next.Sub(now), 0), steadyInterval))
+	return next.Add(beat - 1).Truncate(beat).Sub(now)
+}
+
+// lookForDrift compares a kind with the baseline. If something differs, the others are looked at as well,
+// since all of it is about to be put right and is to be told of; that takes no longer than one ask more,
+// and if it fails, the next ask tells.
+func (s *Session) lookForDrift(ctx context.Context, kind schema.GroupVersionResource) error {
+	differ, err := s.differences(ctx, kind)
+	if err != nil || len(differ) == 0 {
+		return err
+	}
+	found := baseline{kind: differ}
+	s.mu.Lock()
+	kinds := s.drift.kinds
 	s.mu.Unlock()
-	found, answered := baseline{}, true
-	for _, resource := range resources {
-		differ, err := s.differences(ctx, resource, throughEtcd)
-		if err != nil {
-			answered = false
+	asking, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	for _, other := range kinds {
+		if other == kind {
+			continue
+		}
+		if differ, err = s.differences(asking, other); err != nil {
 			break
 		}
 		if len(differ) > 0 {
-			found[resource] = differ
+			found[other] = differ
 		}
 	}
 	s.mu.Lock()
 	s.drift.found = found
 	s.mu.Unlock()
-	return answered
+	s.publish(ctx, func(o *Observation) { o.Drifts++ })
+	return nil
 }
 
 // differences lists a resource and returns what is not as it was applied.
-func (s *Session) differences(ctx context.Context, resource schema.GroupVersionResource, version string) (map[types.NamespacedName]string, error) {
-	seen, err := s.conn.listOurs(ctx, resource, version)
+func (s *Session) differences(ctx context.Context, resource schema.GroupVersionResource) (map[types.NamespacedName]string, error) {
+	seen, err := s.conn.listOurs(ctx, resource)
 	if err != nil {
 		return nil, err
 	}
@@ -134,28 +180,6 @@ func (s *Session) drifted() bool {
 	return s.drift.wants()
 }
 
-// dueForALook spreads the kinds evenly over the period.
-func (s *Session) dueForALook() []schema.GroupVersionResource {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	d := &s.drift
-	if d.wants() || len(d.applied) == 0 {
-		return nil
-	}
-	resources := slices.SortedFunc(maps.Keys(d.applied), func(a, b schema.GroupVersionResource) int {
-		return slices.Compare([]string{a.Group, a.Resource}, []string{b.Group, b.Resource})
-	})
-	now := s.clock.Now()
-	if d.round.IsZero() || d.next >= len(resources) {
-		d.round, d.next = now, 0
-	}
-	share := float64(now.Sub(d.round)+steadyInterval) / float64(driftPeriod)
-	until := min(len(resources), max(d.next, int(share*float64(len(resources)))))
-	due := resources[min(d.next, until):until]
-	d.next = until
-	return due
-}
-
 // settle takes over what was applied of a content, and finds out whether that changed what had
 // drifted: a tenant's own field, which is left alone, did not.
 func (s *Session) settle(ctx context.Context, content *Content, applied baseline) {
@@ -173,7 +197,7 @@ func (s *Session) settle(ctx context.Context, content *Content, applied baseline
 	}
 	// The round goes on where it was: a kind that is changed again and again does not keep
 	// those after it from being looked at.
-	s.drift.applied, s.drift.found = applied, nil
+	s.drift.applied, s.drift.kinds, s.drift.found = applied, applied.kinds(), nil
 	s.drift.repaired = append(s.drift.repaired, repaired...)
 	s.mu.Unlock()
 	if len(repaired) > 0 {
@@ -190,21 +214,12 @@ func (s *Session) TakeRepairs() []corev1.ObjectReference {
 	return repaired
 }
 
-// Resource versions of a list: as the API server's watch cache has it, and as etcd has it.
-// https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions
-const (
-	fromCache   = "0"
-	throughEtcd = ""
-)
+// onlyOurs selects what Teapot applied.
+var onlyOurs = url.Values{"labelSelector": {teapotv1.ManagedByLabel + "=" + teapotv1.ManagedByTeapot}}.Encode()
 
 // listOurs lists the metadata of Teapot's objects of a resource.
-func (c *connection) listOurs(ctx context.Context, resource schema.GroupVersionResource, version string) (map[types.NamespacedName]string, error) {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
-	list, err := c.metadata.Resource(resource).List(ctx, metav1.ListOptions{
-		LabelSelector:   labels.SelectorFromSet(labels.Set{teapotv1.ManagedByLabel: teapotv1.ManagedByTeapot}).String(),
-		ResourceVersion: version,
-	})
+func (c *connection) listOurs(ctx context.Context, resource schema.GroupVersionResource) (map[types.NamespacedName]string, error) {
+	list, err := c.list(ctx, resource, onlyOurs)
 	if err != nil {
 		return nil, err
 	}

@@ -2,7 +2,9 @@ package tenant
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -24,7 +26,7 @@ import (
 
 // speed is how many times faster than the world's the clock of these tests runs. Requests
 // take as long as ever, so on a busy machine more would not be true to the limits.
-const speed = 5
+const speed = 3
 
 // fastClock is a clock that runs ahead.
 type fastClock struct {
@@ -138,7 +140,14 @@ func TestWhatATenantTakesAwayReturns(t *testing.T) {
 		}
 		return client.Resource(resourceOf(object))
 	}
-	proxy := interpose(t, nil)
+	// The session looks at nothing while something is taken away: what it does not see gone when it looks
+	// for all that is, it puts right and cannot tell of.
+	var meddling sync.RWMutex
+	proxy := interpose(t, func(*http.Request) bool {
+		meddling.RLock()
+		defer meddling.RUnlock()
+		return true
+	})
 	registry := NewRegistry(newFastClock())
 	owner := types.NamespacedName{Namespace: "acme", Name: t.Name()}
 	session, err := registry.Open(owner, proxy.access)
@@ -170,6 +179,7 @@ func TestWhatATenantTakesAwayReturns(t *testing.T) {
 			var meddled []*unstructured.Unstructured
 			var want []string // in words that an event can carry: the resource, and the object's name
 			kinds := map[string]bool{}
+			meddling.Lock()
 			for i := range objects {
 				object := &objects[i]
 				if kinds[object.GetKind()] {
@@ -177,11 +187,13 @@ func TestWhatATenantTakesAwayReturns(t *testing.T) {
 				}
 				kinds[object.GetKind()] = true
 				if err := meddle(object); err != nil {
+					meddling.Unlock()
 					t.Fatal(err)
 				}
 				meddled = append(meddled, object)
 				want = append(want, object.GetKind()+" "+types.NamespacedName{Namespace: object.GetNamespace(), Name: object.GetName()}.String())
 			}
+			meddling.Unlock()
 			slices.Sort(want)
 			within(t, 30*time.Second, "all of it to be put right and told of", func() error {
 				for _, object := range meddled {
@@ -201,11 +213,11 @@ func TestWhatATenantTakesAwayReturns(t *testing.T) {
 		})
 	}
 
-	t.Run("at rest, few requests are made", func(t *testing.T) {
-		kinds := map[string]bool{}
-		for i := range objects {
-			kinds[objects[i].GetKind()] = true
-		}
+	kinds := map[string]bool{}
+	for i := range objects {
+		kinds[objects[i].GetKind()] = true
+	}
+	atRest := func(t *testing.T, nodesEvery time.Duration) {
 		f.forget()
 		before := len(proxy.seen())
 		began := session.clock.Now()
@@ -217,8 +229,8 @@ func TestWhatATenantTakesAwayReturns(t *testing.T) {
 			time.Sleep(20 * time.Millisecond)
 		}
 		requests, lasted := proxy.seen()[before:], session.clock.Since(began)
-		// One ask each steadyInterval, and one list of each kind each driftPeriod.
-		expected := float64(lasted)/float64(steadyInterval) + float64(len(kinds))*(float64(lasted)/float64(driftPeriod)+1) + 1
+		rounded := func(every time.Duration) float64 { return float64(lasted)/float64(every) + 1 }
+		expected := rounded(nodesEvery) + float64(len(kinds))*rounded(driftPeriod)
 		if float64(len(requests)) > expected {
 			t.Errorf("%d requests in %s, expected are at most %.0f: %q", len(requests), lasted, expected, requests)
 		}
@@ -227,6 +239,17 @@ func TestWhatATenantTakesAwayReturns(t *testing.T) {
 				t.Errorf("it asked for %s", request)
 			}
 		}
+	}
+	t.Run("at rest, few requests are made", func(t *testing.T) { atRest(t, steadyInterval) })
+	t.Run("at rest with a machine, fewer are made", func(t *testing.T) {
+		newCluster(t).node("drift-machine", "")
+		within(t, steadyInterval+askTimeout, "the machine to be seen", func() error {
+			if !session.Observe().Machines {
+				return errors.New("it is not")
+			}
+			return nil
+		})
+		atRest(t, driftPeriod)
 	})
 }
 

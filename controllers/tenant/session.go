@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/utils/clock"
@@ -142,7 +143,10 @@ func (s *Session) run(ctx context.Context) {
 	var tried string // the hash that backoff speaks of
 	var retryApply time.Time
 	for ctx.Err() == nil {
-		observed, ok := s.ask(ctx, &ready)
+		if ended(applying) {
+			applying = nil
+		}
+		observed, ok := s.ask(ctx, &ready, applying == nil && s.pending() == nil)
 		if ctx.Err() != nil {
 			return
 		}
@@ -151,13 +155,6 @@ func (s *Session) run(ctx context.Context) {
 		}
 		s.publish(ctx, observed)
 
-		if applying != nil {
-			select {
-			case <-applying:
-				applying = nil
-			default:
-			}
-		}
 		content := s.pending()
 		if content == nil && applying == nil {
 			tried = "" // it went well, so what comes next is no further attempt
@@ -174,20 +171,16 @@ func (s *Session) run(ctx context.Context) {
 				s.apply(ctx, content)
 			}(applying)
 		}
-		if busy != nil {
-			select {
-			case <-busy:
-				busy = nil
-			default:
-			}
+		if ended(busy) {
+			busy = nil
 		}
 		if busy == nil {
 			busy = s.doChore(ctx, ok)
 		}
 
 		interval := steadyInterval
-		if ok && applying == nil && content == nil && !s.lookForDrift(ctx) {
-			interval = calmInterval // it may be gone: asked soon, so that Ready is withdrawn in time
+		if content == nil && applying == nil {
+			interval = s.turnIn()
 		}
 		if until := retryApply.Sub(s.clock.Now()); ok && content != nil && applying == nil {
 			interval = min(max(until, calmInterval), steadyInterval)
@@ -215,6 +208,16 @@ func (s *Session) run(ctx context.Context) {
 	}
 }
 
+// ended says whether something was under way and is so no longer.
+func ended(underWay chan struct{}) bool {
+	select {
+	case <-underWay:
+		return true
+	default:
+		return false // also of nil
+	}
+}
+
 // newApplyBackoff spaces the attempts to apply what a tenant refuses, say by a webhook.
 func newApplyBackoff() wait.Backoff {
 	return wait.Backoff{Duration: time.Second, Factor: 2, Steps: 8, Cap: time.Minute}
@@ -236,9 +239,12 @@ func (s *Session) pending() *Content {
 	}
 }
 
-// ask makes one authenticated request. After a failure /readyz must be ok first, since an
-// API server that has just started answers before its own roles and namespaces exist.
-func (s *Session) ask(ctx context.Context, ready *bool) (func(*Observation), bool) {
+// ask makes one authenticated request that reads through etcd: Ready stands on it. It is not made for
+// that alone: at rest it looks for what others changed, and else for machines. After a failure /readyz
+// must be ok first, since an API server that has just started answers before its own roles and
+// namespaces exist.
+func (s *Session) ask(ctx context.Context, ready *bool, atRest bool) (func(*Observation), bool) {
+	var ours schema.GroupVersionResource
 	if !*ready {
 		if err := s.conn.get(ctx, "/readyz", askTimeout); err != nil {
 			// An answer, even that it is not ready, came over a connection that is worth
@@ -251,8 +257,15 @@ func (s *Session) ask(ctx context.Context, ready *bool) (func(*Observation), boo
 			return failed(err, false), false
 		}
 		*ready = true
+	} else if atRest {
+		ours = s.turn()
 	}
-	machines, err := s.conn.hasMachines(ctx)
+	machines, err := s.Observe().Machines, error(nil)
+	if ours.Empty() {
+		machines, err = s.conn.hasMachines(ctx)
+	} else {
+		err = s.lookForDrift(ctx, ours)
+	}
 	if err != nil {
 		*ready = false
 		s.conn.drop()

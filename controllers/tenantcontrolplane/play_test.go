@@ -25,6 +25,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/utils/ptr"
@@ -335,7 +337,12 @@ func (a *tenantAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case a.objects[r.URL.Path] != nil:
 		answer(w, http.StatusOK, a.objects[r.URL.Path])
 	case strings.Count(strings.TrimPrefix(r.URL.Path, "/api/v1"), "/") == 1, strings.Count(r.URL.Path, "/") == 4 && strings.HasPrefix(r.URL.Path, "/apis/"):
-		answer(w, http.StatusOK, map[string]any{"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadataList", "metadata": map[string]any{}, "items": a.list(r.URL.Path)})
+		list := map[string]any{"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadataList", "metadata": map[string]any{}, "items": a.list(r.URL.Path)}
+		if strings.Contains(r.Header.Get("Accept"), "as=PartialObjectMetadataList") {
+			answerMetadata(w, list)
+			return
+		}
+		answer(w, http.StatusOK, list)
 	default:
 		answer(w, http.StatusNotFound, apierrors.NewNotFound(corev1.Resource("things"), r.URL.Path).Status())
 	}
@@ -373,6 +380,17 @@ func (a *tenantAPI) list(path string) []any {
 		}
 	}
 	return items
+}
+
+// answerMetadata answers as an API server does that is asked for protobuf.
+func answerMetadata(w http.ResponseWriter, fields map[string]any) {
+	list := &metav1.PartialObjectMetadataList{}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(fields, list); err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", runtime.ContentTypeProtobuf)
+	_ = protobuf.NewSerializer(direct.Scheme(), direct.Scheme()).Encode(list, w)
 }
 
 func answer(w http.ResponseWriter, status int, body any) {

@@ -61,8 +61,8 @@ const (
 	rounds     = 5
 	maxTouches = 100
 	// touchInterval leaves the manager idle between two reconciles, so that they do not
-	// share processors.
-	touchInterval = 25 * time.Millisecond
+	// share processors, with each other or with the collection of what the last ones left.
+	touchInterval = 100 * time.Millisecond
 )
 
 // Run measures what is asked for.

@@ -298,7 +298,7 @@ func (r *room) grow(ctx context.Context, to int, within time.Duration) (time.Dur
 	return time.Since(began), nil
 }
 
-// settle waits until nothing is written while every tenant is asked once and once more.
+// settle waits until nothing is written while every tenant is asked four times, which takes eight seconds.
 func (r *room) settle(ctx context.Context) error {
 	const within = 2 * time.Minute
 	deadline := time.Now().Add(within)
@@ -307,7 +307,7 @@ func (r *room) settle(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := r.awaitPolls(ctx, 2, time.Minute); err != nil {
+		if err := r.awaitPolls(ctx, 4, time.Minute); err != nil {
 			return err
 		}
 		after, err := r.writes(ctx)

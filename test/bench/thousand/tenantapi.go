@@ -29,14 +29,14 @@ import (
 	"k8s.io/apiserver/pkg/endpoints/request"
 )
 
-// tenantAPI stands for one tenant's API server: it is ready, has no Nodes, and keeps what is
+// tenantAPI stands for one tenant's API server: it is ready, has one Node, and keeps what is
 // applied to it. It knows the verbs that Teapot's manager uses, in the forms that it asks for.
 // It neither checks nor defaults what is applied, and takes every field to be the applier's:
 // there is one. A limit on a list is not heeded.
 type tenantAPI struct {
 	owner types.NamespacedName
 	tls   *tls.Config
-	// polled counts the lists of nodes.
+	// polled counts the lists, which is what a tenant at rest is asked for.
 	polled atomic.Int64
 
 	mu      sync.Mutex
@@ -53,6 +53,15 @@ type objectKey struct {
 type stored struct {
 	object  *unstructured.Unstructured
 	applied []byte
+}
+
+// newTenantAPI returns the API server of a tenant that has a machine.
+func newTenantAPI(owner types.NamespacedName, serving *tls.Config) *tenantAPI {
+	machine := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Node"}}
+	machine.SetName("machine")
+	machine.SetUID(uuid.NewUUID())
+	key := objectKey{schema.GroupResource{Resource: "nodes"}, types.NamespacedName{Name: machine.GetName()}}
+	return &tenantAPI{owner: owner, tls: serving, objects: map[objectKey]*stored{key: {object: machine}}}
 }
 
 var (
@@ -117,9 +126,7 @@ func (a *tenantAPI) list(w http.ResponseWriter, r *http.Request, info *request.R
 		fail(w, apierrors.NewBadRequest(err.Error()))
 		return
 	}
-	if info.APIGroup == "" && info.Resource == "nodes" {
-		a.polled.Add(1)
-	}
+	a.polled.Add(1)
 	list := &metav1.PartialObjectMetadataList{
 		TypeMeta: metav1.TypeMeta{APIVersion: "meta.k8s.io/v1", Kind: "PartialObjectMetadataList"},
 		ListMeta: metav1.ListMeta{ResourceVersion: strconv.Itoa(a.version)},

@@ -77,12 +77,12 @@ func (t *tenantAPIs) serve(owner types.NamespacedName, port int32, files *corev1
 	if err != nil {
 		return fmt.Errorf("listening for %s: %w", owner, err)
 	}
-	t.byPort[port] = &tenantAPI{owner: owner, objects: map[objectKey]*stored{}, tls: &tls.Config{
+	t.byPort[port] = newTenantAPI(owner, &tls.Config{
 		Certificates: []tls.Certificate{certificate},
 		ClientAuth:   tls.RequireAndVerifyClientCert,
 		ClientCAs:    clients,
 		NextProtos:   []string{"h2", "http/1.1"},
-	}}
+	})
 	// It ends when the server is closed.
 	go func() { _ = t.server.ServeTLS(listener, "", "") }()
 	return nil
@@ -121,7 +121,7 @@ func (t *tenantAPIs) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	tenant.serveHTTP(w, r)
 }
 
-// polls returns how often each tenant was asked for its nodes, which is what Ready stands on.
+// polls returns how often each tenant was asked for a list, which is what Ready stands on.
 func (t *tenantAPIs) polls() map[types.NamespacedName]int64 {
 	t.mu.RLock()
 	defer t.mu.RUnlock()

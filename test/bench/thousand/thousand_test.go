@@ -108,7 +108,7 @@ func TestRoom(t *testing.T) {
 	}
 
 	before, versions := mustWrites(t, r), r.roster.versions()
-	if err := r.awaitPolls(t.Context(), 5, time.Minute); err != nil {
+	if err := r.awaitPolls(t.Context(), 10, time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	if written := mustWrites(t, r).since(before); written.sum() > 0 {
