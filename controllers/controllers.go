@@ -72,9 +72,10 @@ func CacheOptions() cache.Options {
 	}
 }
 
-// transform keeps of each object what some controller reads. Cluster API's kinds cannot be
+// transform keeps of each object what some controller reads, and once what many have in common. Cluster API's kinds cannot be
 // named in ByObject, which fails where they are not installed.
 func transform(in any) (any, error) {
+	shareTemplate(in)
 	switch in.(type) {
 	case *clusterv1.Cluster:
 		return tenantcontrolplane.TrimCluster(in)
