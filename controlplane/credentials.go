@@ -10,7 +10,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/teapot-cloud/teapot/pki"
 )
@@ -89,14 +88,11 @@ func (p place) find(secrets SecretData) pki.KeyPair {
 	if p.kubeconfig == "" {
 		return pki.KeyPair{Cert: data[p.cert], Key: data[p.key]}
 	}
-	config, err := clientcmd.Load(data[p.kubeconfig])
+	client, err := pki.ClientOf(data[p.kubeconfig])
 	if err != nil {
 		return pki.KeyPair{}
 	}
-	for _, user := range config.AuthInfos {
-		return pki.KeyPair{Cert: user.ClientCertificateData, Key: user.ClientKeyData}
-	}
-	return pki.KeyPair{}
+	return client
 }
 
 // PlanCredentials keeps every certificate that is still right for the input's names and

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"time"
 	_ "time/tzdata" // schedules name time zones, and the image has no files of them
 
@@ -33,11 +32,6 @@ func main() {
 	}
 }
 
-// heapGrowth is the manager's GOGC, in percent, unless the environment has another. What it
-// holds per tenant hardly changes, so a smaller heap costs few collections: with 300 idle
-// tenants 38 MiB less than with Go's default of 100, and no more CPU (docs/benchmarks.md).
-const heapGrowth = 50
-
 // run runs the controllers until the context ends.
 func run(ctx context.Context, args []string) error {
 	flags, err := parse(args)
@@ -45,7 +39,7 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(heapGrowth)
+		go paceCollector(ctx)
 	}
 	logger := flags.logs.Start()
 
