@@ -199,6 +199,8 @@ func objectsSurvive(t *testing.T, tcp *teapotv1.TenantControlPlane) {
 	}
 	kill(t, tcp, controlplane.EtcdName)
 	kill(t, tcp, controlplane.ControlPlaneName)
+	// Containers go on for a moment after their pod is no more: they would still answer.
+	becomes(t, tcp, metav1.ConditionFalse, 10*time.Second)
 	eventually(t, readyWithin, "the object to be read again", func(ctx context.Context) error {
 		survivor, err := configMaps.Get(ctx, "survivor", metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
