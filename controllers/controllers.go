@@ -72,8 +72,8 @@ func CacheOptions() cache.Options {
 	}
 }
 
-// transform keeps of each object what some controller reads, and once what many have in common. Cluster API's kinds cannot be
-// named in ByObject, which fails where they are not installed.
+// transform keeps of each object what some controller reads, and once what many have in common.
+// Cluster API's kinds cannot be named in ByObject, which fails where they are not installed.
 func transform(in any) (any, error) {
 	shareTemplate(in)
 	switch in.(type) {

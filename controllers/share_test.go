@@ -54,23 +54,3 @@ func TestShare(t *testing.T) {
 		}
 	}
 }
-
-// TestShareIsSafe reads objects of the cache while others come into it (run with -race).
-func TestShareIsSafe(t *testing.T) {
-	first := &appsv1.Deployment{}
-	first.Spec.Template.Labels = map[string]string{"a": "b"}
-	shareTemplate(first)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for range 1000 {
-			next := &appsv1.Deployment{}
-			next.Spec.Template.Labels = map[string]string{"a": "b"}
-			shareTemplate(next)
-		}
-	}()
-	for range 1000 {
-		_ = first.DeepCopy()
-	}
-	<-done
-}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/base64"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"k8s.io/client-go/tools/clientcmd"
@@ -83,12 +85,11 @@ func ClientOf(encoded []byte) (KeyPair, error) {
 	if err != nil {
 		return KeyPair{}, fmt.Errorf("decode kubeconfig: %w", err)
 	}
-	for _, user := range config.AuthInfos {
-		if len(config.AuthInfos) == 1 {
-			return KeyPair{Cert: user.ClientCertificateData, Key: user.ClientKeyData}, nil
-		}
+	users := slices.Collect(maps.Values(config.AuthInfos))
+	if len(users) != 1 {
+		return KeyPair{}, fmt.Errorf("decode kubeconfig: it has %d users, and must have one", len(users))
 	}
-	return KeyPair{}, fmt.Errorf("decode kubeconfig: it has %d users, and must have one", len(config.AuthInfos))
+	return KeyPair{Cert: users[0].ClientCertificateData, Key: users[0].ClientKeyData}, nil
 }
 
 // onlyData decodes what follows a field's name in the one line that has it.

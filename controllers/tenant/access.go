@@ -135,6 +135,7 @@ func (c *connection) do(ctx context.Context, path, query, accept string, timeout
 	defer cancel()
 	target := *c.url
 	target.Path, target.RawQuery = path, query
+	// With its User-Agent: for a request without one client-go copies the request.
 	request := (&http.Request{Method: http.MethodGet, URL: &target, Host: target.Host, Header: http.Header{"Accept": {accept}, "User-Agent": {userAgent}}}).WithContext(ctx)
 	response, err := c.http.Do(request)
 	if err != nil {
