@@ -28,6 +28,8 @@ type Input struct {
 
 	// Rest is how much of the control plane is stopped, since it sleeps.
 	Rest Rest
+	// NoVolume says that etcd cannot run, since it has no volume.
+	NoVolume bool
 	// Gateway is the way in of users; zero if they come by the machines' way.
 	Gateway Gateway
 

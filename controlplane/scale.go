@@ -1,6 +1,15 @@
 package controlplane
 
-import teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
+import (
+	"slices"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/ptr"
+
+	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
+)
 
 // Scale is how many of everything a control plane runs.
 type Scale struct {
@@ -40,8 +49,10 @@ const (
 	RestEtcd
 )
 
-// DesiredScale is the one place where the size of everything is decided.
-func DesiredScale(spec teapotv1.TenantControlPlaneSpec, rest Rest) Scale {
+// DesiredScale is the one place where the size of everything is decided. An API server whose etcd has no
+// volume (noVolume, see LacksVolume) is not run: it would end after 20 s and be started again for ever, at
+// the cost of its neighbours, and in the end every five minutes, so that it is late when the volume comes.
+func DesiredScale(spec teapotv1.TenantControlPlaneSpec, rest Rest, noVolume bool) Scale {
 	scale := Size(spec)
 	if rest >= RestWorkers {
 		scale.Workers = teapotv1.HibernatedWorkersRelease
@@ -49,11 +60,29 @@ func DesiredScale(spec teapotv1.TenantControlPlaneSpec, rest Rest) Scale {
 			scale.Workers = spec.Hibernation.Workers
 		}
 	}
-	if rest >= RestControlPlane {
+	if rest >= RestControlPlane || noVolume {
 		scale.Replicas = 0
 	}
 	if rest >= RestEtcd {
 		scale.EtcdMembers = 0
 	}
 	return scale
+}
+
+// volumePatience is how long etcd's claims may wait for a volume: clouds take half a minute.
+const volumePatience = time.Minute
+
+// MayLackVolume says whether to look at etcd's claims: members are to run, none is ready, and the claims
+// had time to be bound.
+func MayLackVolume(etcd *appsv1.StatefulSet, now time.Time) bool {
+	made := etcd.CreationTimestamp
+	return !made.IsZero() && ptr.Deref(etcd.Spec.Replicas, 1) > 0 && etcd.Status.ReadyReplicas == 0 &&
+		now.Sub(made.Time) >= volumePatience
+}
+
+// LacksVolume says of etcd's claims that none has a volume, so that no member can run.
+func LacksVolume(claims []corev1.PersistentVolumeClaim) bool {
+	return len(claims) > 0 && !slices.ContainsFunc(claims, func(claim corev1.PersistentVolumeClaim) bool {
+		return claim.Status.Phase == corev1.ClaimBound
+	})
 }

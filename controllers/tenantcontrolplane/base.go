@@ -54,7 +54,7 @@ func (s *scope) ensureBase(ctx context.Context) error {
 	return nil
 }
 
-// observeServing reads whether anything was ready before this reconcile.
+// observeServing reads whether anything was ready before this reconcile, and whether it could be.
 func (s *scope) observeServing(ctx context.Context) error {
 	deployment, statefulSet := &s.running.deployment, &s.running.statefulSet
 	for name, object := range map[string]client.Object{
@@ -68,6 +68,14 @@ func (s *scope) observeServing(ctx context.Context) error {
 	s.input.Serving = controlplane.Serving{
 		ControlPlane: deployment.Status.ReadyReplicas > 0, Etcd: statefulSet.Status.ReadyReplicas > 0,
 	}
+	if !controlplane.MayLackVolume(statefulSet, s.now) {
+		return nil
+	}
+	claims := &corev1.PersistentVolumeClaimList{}
+	if err := s.Live.List(ctx, claims, client.InNamespace(s.input.Namespace())); err != nil {
+		return fmt.Errorf("listing the volume claims of namespace %s: %w", s.input.Namespace(), err)
+	}
+	s.input.NoVolume = controlplane.LacksVolume(claims.Items)
 	return nil
 }
 

@@ -136,6 +136,8 @@ func (s *scope) observeTenant(ctx context.Context) {
 	case seen.DatastoreDown:
 		s.setFalse(teapotv1.DatastoreReadyCondition, teapotv1.ReasonNoQuorum, "the API server is alive but cannot read from etcd")
 		s.setFalse(teapotv1.APIServerReadyCondition, teapotv1.ReasonNotAnswering, "the API server at %s is alive but does not answer requests that read from etcd", s.input.MachinesURL())
+	case s.input.NoVolume:
+		s.setFalse(teapotv1.APIServerReadyCondition, teapotv1.ReasonWaitingForStorage, "the API server is started when etcd has a volume")
 	case s.deployment.Status.ReadyReplicas == 0:
 		reason, message := s.ailment(ctx, controlplane.ControlPlaneName)
 		s.setFalse(teapotv1.APIServerReadyCondition, reason, "no control-plane pod is ready%s", message)

@@ -39,6 +39,21 @@ import (
 // Beside a bare API server nothing runs pods, binds volumes, empties namespaces, collects
 // garbage or serves a tenant. What is here plays these.
 
+// claimSpec is what the API server asks of a claim.
+func claimSpec() corev1.PersistentVolumeClaimSpec {
+	return corev1.PersistentVolumeClaimSpec{
+		AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
+		Resources:   corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}},
+	}
+}
+
+// bind gives a volume claim a volume.
+func bind(ctx context.Context, claim *corev1.PersistentVolumeClaim) error {
+	bound := claim.DeepCopy()
+	bound.Status.Phase = corev1.ClaimBound
+	return client.IgnoreNotFound(direct.Status().Patch(ctx, bound, client.MergeFrom(claim)))
+}
+
 // playPods makes etcd and the control-plane pods ready, as many as are asked for, and gives
 // etcd its volume claims. It reports whether it changed anything.
 func playPods(ctx context.Context, owner types.NamespacedName) (bool, error) {
@@ -54,10 +69,7 @@ func playPods(ctx context.Context, owner types.NamespacedName) (bool, error) {
 					Namespace: namespace, Name: fmt.Sprintf("%s-%s-%d", controlplane.EtcdVolume, etcd.Name, i),
 					Labels: etcd.Spec.VolumeClaimTemplates[0].Labels,
 				},
-				Spec: corev1.PersistentVolumeClaimSpec{
-					AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
-					Resources:   corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}},
-				},
+				Spec: claimSpec(),
 			}
 			if etcd.Status.ReadyReplicas == members {
 				break
@@ -66,6 +78,9 @@ func playPods(ctx context.Context, owner types.NamespacedName) (bool, error) {
 				if err := direct.Create(ctx, object); err != nil && !apierrors.IsAlreadyExists(err) && !apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
 					return false, err
 				}
+			}
+			if err := bind(ctx, claim); err != nil {
+				return false, err
 			}
 		}
 		if members == 0 {

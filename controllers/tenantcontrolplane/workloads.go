@@ -103,7 +103,7 @@ func (s *scope) observeWorkloads(ctx context.Context) {
 	}
 	status.Versions = controlplane.Versions(status.Version, s.tcp.Spec.Version, deployment.Replicas, updated)
 
-	members := controlplane.DesiredScale(s.tcp.Spec, s.input.Rest).EtcdMembers
+	members := controlplane.DesiredScale(s.tcp.Spec, s.input.Rest, s.input.NoVolume).EtcdMembers
 	switch quorum := controlplane.EtcdQuorum(members); {
 	case s.input.Rest >= controlplane.RestControlPlane:
 		for _, kind := range []string{teapotv1.DatastoreReadyCondition, teapotv1.APIServerReadyCondition, teapotv1.AddonsReadyCondition} {
@@ -120,7 +120,7 @@ func (s *scope) observeWorkloads(ctx context.Context) {
 // rolledOut says whether every replica is of the newest specification.
 func (s *scope) rolledOut() bool {
 	d := s.deployment
-	want := controlplane.DesiredScale(s.tcp.Spec, s.input.Rest).Replicas
+	want := controlplane.DesiredScale(s.tcp.Spec, s.input.Rest, false).Replicas
 	return d.Status.ObservedGeneration >= d.Generation &&
 		d.Status.UpdatedReplicas == want && d.Status.Replicas == want && d.Status.AvailableReplicas == want
 }

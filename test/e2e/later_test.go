@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	nodev1 "k8s.io/api/node/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
@@ -16,6 +17,7 @@ import (
 
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
 	"github.com/teapot-cloud/teapot/controlplane"
+	"github.com/teapot-cloud/teapot/test/devcluster/storage"
 )
 
 // TestWhatOnlyShowsLater asks for what no schema can refuse and the management cluster has not.
@@ -57,10 +59,18 @@ func TestWhatOnlyShowsLater(t *testing.T) {
 			},
 			"storage-class": {
 				ask: func(tcp *teapotv1.TenantControlPlane) {
-					tcp.Spec.Datastore.Etcd.StorageClassName = ptr.To("no-such-storage")
+					tcp.Spec.Datastore.Etcd.StorageClassName = ptr.To("e2e-made-later")
 				},
 				condition: teapotv1.DatastoreReadyCondition, reason: teapotv1.ReasonClassNotFound,
-				words: []string{"spec.datastore.etcd.storageClassName", `StorageClass "no-such-storage"`, "have it made"},
+				words: []string{"spec.datastore.etcd.storageClassName", `StorageClass "e2e-made-later"`, "have it made"},
+				correct: func(t *testing.T, tcp *teapotv1.TenantControlPlane) {
+					noAPIServer(t, tcp)
+					made(t, &storagev1.StorageClass{
+						ObjectMeta:        metav1.ObjectMeta{Name: "e2e-made-later"},
+						Provisioner:       storage.ProvisionerName,
+						VolumeBindingMode: ptr.To(storagev1.VolumeBindingWaitForFirstConsumer),
+					})
+				},
 			},
 			"image-repository": {
 				ask:       func(tcp *teapotv1.TenantControlPlane) { tcp.Spec.ImageRepository = "127.0.0.1:9/none" },
@@ -113,6 +123,20 @@ func age(t *testing.T, tcp *teapotv1.TenantControlPlane, kind string) {
 	if err := management.Status().Patch(t.Context(), tcp, patch); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// noAPIServer waits until a control plane without a volume runs none.
+func noAPIServer(t *testing.T, tcp *teapotv1.TenantControlPlane) {
+	t.Helper()
+	eventually(t, readyWithin, "the API server to be stopped", func(ctx context.Context) error {
+		pods := &corev1.PodList{}
+		err := management.List(ctx, pods, client.InNamespace(controlplane.Namespace(client.ObjectKeyFromObject(tcp))),
+			client.MatchingLabels{teapotv1.ComponentLabel: controlplane.ControlPlaneName})
+		if err == nil && len(pods.Items) > 0 {
+			err = fmt.Errorf("pod %s is %s", pods.Items[0].Name, pods.Items[0].Status.Phase)
+		}
+		return err
+	})
 }
 
 // notBegun asks for a RuntimeClass that exists and whose handler the node has not: pods are taken
