@@ -124,7 +124,7 @@ func run(ctx context.Context, args []string) (err error) {
 		{[]string{readyReadyz, readyRequest, deletion}, b.measureStarts},
 		{[]string{tenAtOnce}, b.measureCrowds},
 		{[]string{tenantAnon, tenantPSS, requestMedian, requestTail}, b.measureIdle},
-		{[]string{neighbourRequest}, b.measureNeighbours},
+		{[]string{neighbourRequest, neighbourRunning}, b.measureNeighbours},
 		{slices.Concat(thousandFigures, restFigures), b.measureThousand},
 		{[]string{sandboxReadyRequest, sandboxMemory}, b.measureSandbox},
 		{[]string{powerOnToReady}, b.measurePowerOn},

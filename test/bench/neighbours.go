@@ -26,12 +26,13 @@ const restsWithin = 5 * time.Minute
 // ranges, which nobody routes.
 const blackHole = "192.0.2.1"
 
-// measureNeighbours takes neighbour_ready_request: starts beside neighbours whose load
-// balancer, API server or etcd cannot be reached, against starts without them in the same run. None
-// of them runs: what a control plane that runs takes of the node's processors, it takes sick or not,
-// and on two processors that would be most of the figure (docs/benchmarks.md).
+// measureNeighbours takes two figures of starts beside neighbours whose load balancer, API server or
+// etcd cannot be reached. For neighbour_ready_request none of these runs, and the floor is a start
+// alone. A control plane that runs takes its part of the node's processors, sick or well: so, for
+// neighbour_running_request, those whose address cannot be reached run, and the floor is a start beside
+// as many that run and are well.
 func (b *bench) measureNeighbours(ctx context.Context, o options) ([]Result, error) {
-	var alone, beside []float64
+	var alone []float64
 	for i := range o.n {
 		s, err := b.startOnce(ctx)
 		if err != nil {
@@ -40,13 +41,32 @@ func (b *bench) measureNeighbours(ctx context.Context, o options) ([]Result, err
 		progress("neighbours %d/%d: alone, request %.2f s", i+1, o.n, s.request)
 		alone = append(alone, s.request)
 	}
+	stopped, err := b.besideSick(ctx, o.n, false)
+	if err != nil {
+		return nil, err
+	}
+	well, err := b.besideWell(ctx, o.n)
+	if err != nil {
+		return nil, err
+	}
+	running, err := b.besideSick(ctx, o.n, true)
+	if err != nil {
+		return nil, err
+	}
+	return []Result{newResult(neighbourRequest, "s", stopped, alone), newResult(neighbourRunning, "s", running, well)}, nil
+}
 
+// besideSick starts tenants one after another beside sick ones.
+func (b *bench) besideSick(ctx context.Context, n int, running bool) ([]float64, error) {
 	var sick, resting []*teapotv1.TenantControlPlane
 	for range sickOfEach {
 		balancer, api, etcd := b.newTenant(), b.newTenant(), b.newTenant()
 		balancer.Spec.Endpoint.Type = teapotv1.EndpointLoadBalancer
 		api.Spec.Endpoint.Host = blackHole
-		api.Spec.Scheduling.NodeSelector = map[string]teapotv1.LabelValue{"teapot.dev/bench": "nowhere"}
+		if !running {
+			api.Spec.Scheduling.NodeSelector = map[string]teapotv1.LabelValue{"teapot.dev/bench": "nowhere"}
+			resting = append(resting, api)
+		}
 		etcd.Spec.Datastore.Etcd.StorageClassName = ptr.To("bench-does-not-exist")
 		sick, resting = append(sick, balancer, api, etcd), append(resting, etcd)
 	}
@@ -71,20 +91,9 @@ func (b *bench) measureNeighbours(ctx context.Context, o options) ([]Result, err
 			return nil, err
 		}
 	}
-	for i := range o.n {
-		if err := b.quiet(ctx); err != nil {
-			return nil, err
-		}
-		tenant := b.newTenant()
-		var s start
-		if err := b.startTenant(ctx, tenant, &s); err != nil {
-			return nil, err
-		}
-		progress("neighbours %d/%d: beside %d sick ones, request %.2f s", i+1, o.n, len(sick), s.request)
-		beside = append(beside, s.request)
-		if _, err := b.timeDeletion(ctx, tenant); err != nil {
-			return nil, err
-		}
+	took, err := b.startsBeside(ctx, n, fmt.Sprintf("%d sick ones", len(sick)))
+	if err != nil {
+		return nil, err
 	}
 	for _, tenant := range sick {
 		if err := b.client.Get(ctx, client.ObjectKeyFromObject(tenant), tenant); err != nil {
@@ -94,7 +103,48 @@ func (b *bench) measureNeighbours(ctx context.Context, o options) ([]Result, err
 			return nil, fmt.Errorf("TenantControlPlane %s was to be sick and became Ready: the figure would say nothing", tenant.Name)
 		}
 	}
-	return []Result{newResult(neighbourRequest, "s", beside, alone)}, b.removeTenants(ctx)
+	return took, b.removeTenants(ctx)
+}
+
+// besideWell starts tenants one after another beside healthy ones.
+func (b *bench) besideWell(ctx context.Context, n int) ([]float64, error) {
+	var well []*teapotv1.TenantControlPlane
+	for range sickOfEach {
+		tenant := b.newTenant()
+		if _, err := b.create(ctx, tenant); err != nil {
+			return nil, err
+		}
+		well = append(well, tenant)
+	}
+	if err := b.waitReady(ctx, well...); err != nil {
+		return nil, err
+	}
+	took, err := b.startsBeside(ctx, n, fmt.Sprintf("%d healthy ones", len(well)))
+	if err != nil {
+		return nil, err
+	}
+	return took, b.removeTenants(ctx)
+}
+
+// startsBeside starts a tenant and deletes it again, n times.
+func (b *bench) startsBeside(ctx context.Context, n int, whom string) ([]float64, error) {
+	var took []float64
+	for i := range n {
+		if err := b.quiet(ctx); err != nil {
+			return nil, err
+		}
+		tenant := b.newTenant()
+		var s start
+		if err := b.startTenant(ctx, tenant, &s); err != nil {
+			return nil, err
+		}
+		progress("neighbours %d/%d: beside %s, request %.2f s", i+1, n, whom, s.request)
+		took = append(took, s.request)
+		if _, err := b.timeDeletion(ctx, tenant); err != nil {
+			return nil, err
+		}
+	}
+	return took, nil
 }
 
 // rests waits until a control plane without a volume runs no API server: one would be started again

@@ -25,8 +25,10 @@ const (
 	// has no settings that save memory.
 	requestMedian = "request_p50_ms"
 	requestTail   = "request_p99_ms"
-	// How long a start takes beside sick neighbours; the floor is one without them.
+	// How long a start takes beside sick neighbours that do not run, the floor is one without them; and
+	// beside sick ones that run, the floor is one beside as many that are well.
 	neighbourRequest = "neighbour_ready_request"
+	neighbourRunning = "neighbour_running_request"
 	// The floor of these two is a TenantControlPlane without a sandbox.
 	sandboxReadyRequest = "sandbox_ready_request"
 	sandboxMemory       = "sandbox_memory_mib"
@@ -139,6 +141,7 @@ var figures = []struct {
 	{requestMedian, nil},
 	{requestTail, nil},
 	{neighbourRequest, new(ratioUpTo(1.2))},
+	{neighbourRunning, new(ratioUpTo(1.2))},
 	{thousand.Converge, nil},
 	{thousand.Memory, upTo(0.3)},
 	{thousand.BaseMemory, nil},
