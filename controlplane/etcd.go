@@ -47,7 +47,7 @@ func StatefulSet(in Input) (*appsv1.StatefulSet, error) {
 		TypeMeta:   metav1.TypeMeta{APIVersion: "apps/v1", Kind: "StatefulSet"},
 		ObjectMeta: in.meta(EtcdName),
 		Spec: appsv1.StatefulSetSpec{
-			Replicas:             ptr.To(DesiredScale(in.Spec, in.Rest, in.NoVolume).EtcdMembers),
+			Replicas:             ptr.To(DesiredScale(in).EtcdMembers),
 			ServiceName:          EtcdPeerName,
 			PodManagementPolicy:  appsv1.ParallelPodManagement,
 			RevisionHistoryLimit: ptr.To[int32](2),

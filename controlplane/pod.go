@@ -66,7 +66,7 @@ func Deployment(in Input) (*appsv1.Deployment, error) {
 		TypeMeta:   metav1.TypeMeta{APIVersion: "apps/v1", Kind: "Deployment"},
 		ObjectMeta: in.meta(ControlPlaneName),
 		Spec: appsv1.DeploymentSpec{
-			Replicas:             ptr.To(DesiredScale(in.Spec, in.Rest, in.NoVolume).Replicas),
+			Replicas:             ptr.To(DesiredScale(in).Replicas),
 			Selector:             &metav1.LabelSelector{MatchLabels: labels},
 			RevisionHistoryLimit: ptr.To[int32](2),
 			// Surge first: the old replica serves until the new one answers.

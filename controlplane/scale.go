@@ -11,14 +11,12 @@ import (
 	teapotv1 "github.com/teapot-cloud/teapot/api/v1alpha1"
 )
 
-// Scale is how many of everything a control plane runs.
+// Scale is how many pods of each kind a control plane runs.
 type Scale struct {
 	// Replicas is the number of control-plane pods.
 	Replicas int32
 	// EtcdMembers is the number of etcd pods.
 	EtcdMembers int32
-	// Workers is what is to become of the machines; empty if they are as their pools ask.
-	Workers teapotv1.HibernatedWorkers
 }
 
 // Size is what the spec asks for: the scale of a control plane that is awake.
@@ -49,24 +47,26 @@ const (
 	RestEtcd
 )
 
-// DesiredScale is the one place where the size of everything is decided. An API server whose etcd has no
-// volume (noVolume, see LacksVolume) is not run: it would end after 20 s and be started again for ever, at
-// the cost of its neighbours, and in the end every five minutes, so that it is late when the volume comes.
-func DesiredScale(spec teapotv1.TenantControlPlaneSpec, rest Rest, noVolume bool) Scale {
-	scale := Size(spec)
-	if rest >= RestWorkers {
-		scale.Workers = teapotv1.HibernatedWorkersRelease
-		if spec.Hibernation != nil && spec.Hibernation.Workers != "" {
-			scale.Workers = spec.Hibernation.Workers
-		}
-	}
-	if rest >= RestControlPlane || noVolume {
+// DesiredScale is the one place where it is decided how much runs now. An API server whose etcd has no
+// volume (see LacksVolume) is not run: it would end after 20 s and be started again for ever, at the cost
+// of its neighbours, and in the end every five minutes, so that it is late when the volume comes.
+func DesiredScale(in Input) Scale {
+	scale := Size(in.Spec)
+	if in.Rest >= RestControlPlane || in.NoVolume {
 		scale.Replicas = 0
 	}
-	if rest >= RestEtcd {
+	if in.Rest >= RestEtcd {
 		scale.EtcdMembers = 0
 	}
 	return scale
+}
+
+// WorkersAtRest is what becomes of the machines while the control plane sleeps. The default is Release.
+func WorkersAtRest(spec teapotv1.TenantControlPlaneSpec) teapotv1.HibernatedWorkers {
+	if spec.Hibernation == nil || spec.Hibernation.Workers == "" {
+		return teapotv1.HibernatedWorkersRelease
+	}
+	return spec.Hibernation.Workers
 }
 
 // volumePatience is how long etcd's claims may wait for a volume: clouds take half a minute.

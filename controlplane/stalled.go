@@ -29,6 +29,7 @@ var patience = map[string]time.Duration{
 	teapotv1.ReasonWaitingForStorage:      2 * time.Minute,
 	teapotv1.ReasonNoQuorum:               2 * time.Minute,
 	teapotv1.ReasonNotAnswering:           2 * time.Minute,
+	teapotv1.ReasonRequestRefused:         time.Minute,
 	teapotv1.ReasonApplying:               2 * time.Minute,
 	// A connection that breaks is one, too, and the next attempt mends it.
 	teapotv1.ReasonApplyFailed: 30 * time.Second,

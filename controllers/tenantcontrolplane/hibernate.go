@@ -107,7 +107,7 @@ func (s *scope) decide() {
 		Record:      s.sleep.record,
 		Operation:   s.operation(),
 		Busy:        s.busy(),
-		WorkersKept: s.inCluster && controlplane.DesiredScale(s.tcp.Spec, controlplane.RestWorkers, false).Workers != teapotv1.HibernatedWorkersRelease,
+		WorkersKept: s.inCluster && controlplane.WorkersAtRest(s.tcp.Spec) != teapotv1.HibernatedWorkersRelease,
 		Now:         s.now,
 	}
 	if at, err := time.Parse(time.RFC3339, s.tcp.Annotations[teapotv1.HibernationRequestedAtAnnotation]); err == nil {

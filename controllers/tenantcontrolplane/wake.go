@@ -100,7 +100,7 @@ func (s *scope) stopWorkers(ctx context.Context, deadline time.Time) (machines h
 	if s.cluster == nil || s.paused {
 		return machines, true, nil
 	}
-	workers := controlplane.DesiredScale(s.tcp.Spec, s.input.Rest, false).Workers
+	workers := controlplane.WorkersAtRest(s.tcp.Spec)
 	machines, pause, err := s.observeWorkers(ctx)
 	if err != nil {
 		return machines, false, err
@@ -130,7 +130,7 @@ func (s *scope) restWorkers(ctx context.Context) error {
 	if s.cluster == nil || s.paused {
 		return nil
 	}
-	workers := controlplane.DesiredScale(s.tcp.Spec, s.input.Rest, false).Workers
+	workers := controlplane.WorkersAtRest(s.tcp.Spec)
 	if !s.cluster.DeletionTimestamp.IsZero() {
 		return s.markCluster(ctx, teapotv1.HibernatedWorkersRelease, false)
 	}

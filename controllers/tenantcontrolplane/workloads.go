@@ -103,7 +103,7 @@ func (s *scope) observeWorkloads(ctx context.Context) {
 	}
 	status.Versions = controlplane.Versions(status.Version, s.tcp.Spec.Version, deployment.Replicas, updated)
 
-	members := controlplane.DesiredScale(s.tcp.Spec, s.input.Rest, s.input.NoVolume).EtcdMembers
+	members := controlplane.Size(s.tcp.Spec).EtcdMembers
 	switch quorum := controlplane.EtcdQuorum(members); {
 	case s.input.Rest >= controlplane.RestControlPlane:
 		for _, kind := range []string{teapotv1.DatastoreReadyCondition, teapotv1.APIServerReadyCondition, teapotv1.AddonsReadyCondition} {
@@ -117,10 +117,10 @@ func (s *scope) observeWorkloads(ctx context.Context) {
 	}
 }
 
-// rolledOut says whether every replica is of the newest specification.
+// rolledOut says whether every replica that is asked for runs and is of the newest specification.
 func (s *scope) rolledOut() bool {
 	d := s.deployment
-	want := controlplane.DesiredScale(s.tcp.Spec, s.input.Rest, false).Replicas
+	want := controlplane.Size(s.tcp.Spec).Replicas
 	return d.Status.ObservedGeneration >= d.Generation &&
 		d.Status.UpdatedReplicas == want && d.Status.Replicas == want && d.Status.AvailableReplicas == want
 }
