@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -50,6 +51,12 @@ func fingerprint(object metav1.Object) string {
 		version = strconv.FormatInt(generation, 10) + "-" + strconv.FormatUint(hash.Sum64(), 36)
 	}
 	return string(object.GetUID()) + "/" + version
+}
+
+// uidOf is the UID in a fingerprint.
+func uidOf(fingerprint string) string {
+	uid, _, _ := strings.Cut(fingerprint, "/")
+	return uid
 }
 
 // drift is what a session knows of changes that others made to what it applied.
@@ -181,15 +188,17 @@ func (s *Session) drifted() bool {
 }
 
 // settle takes over what was applied of a content, and finds out whether that changed what had
-// drifted: a tenant's own field, which is left alone, did not.
+// drifted: a tenant's own field, which is left alone, did not. What was taken away after the look was made
+// anew with the rest.
 func (s *Session) settle(ctx context.Context, content *Content, applied baseline) {
 	s.mu.Lock()
 	var repaired []corev1.ObjectReference
 	for i := range content.Objects {
 		object := &content.Objects[i]
 		resource, name := resourceOf(object), types.NamespacedName{Namespace: object.GetNamespace(), Name: object.GetName()}
+		was, now := s.drift.applied[resource][name], applied[resource][name]
 		seen, drifted := s.drift.found[resource][name]
-		if now := applied[resource][name]; drifted && now != "" && now != seen {
+		if drifted && now != "" && now != seen || !drifted && was != "" && now != "" && uidOf(was) != uidOf(now) {
 			repaired = append(repaired, corev1.ObjectReference{
 				APIVersion: object.GetAPIVersion(), Kind: object.GetKind(), Namespace: name.Namespace, Name: name.Name,
 			})

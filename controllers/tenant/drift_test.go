@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -324,6 +325,54 @@ func TestAnEditIsNoDrift(t *testing.T) {
 	}
 	if object, err := client.Get(t.Context(), "edited", metav1.GetOptions{}); err != nil || object.Data["Corefile"] != "theirs" {
 		t.Errorf("the edit is gone: %v, %v", object, err)
+	}
+}
+
+// TestWhatGoesWhileARepairIsMadeIsTold: the look that found another edit has not seen it.
+func TestWhatGoesWhileARepairIsMadeIsTold(t *testing.T) {
+	client := kubernetes.NewForConfigOrDie(config).CoreV1().ConfigMaps("kube-system")
+	var objects []unstructured.Unstructured
+	for _, name := range []string{"gone-first", "gone-later"} {
+		object := configMap(name, map[string]any{"other": "1"})
+		object.Object["metadata"].(map[string]any)["labels"] = map[string]any{teapotv1.ManagedByLabel: teapotv1.ManagedByTeapot}
+		objects = append(objects, object)
+	}
+	var armed atomic.Bool
+	proxy := interpose(t, func(r *http.Request) bool {
+		if r.Method == http.MethodPatch && strings.HasSuffix(r.URL.Path, "/gone-first") && armed.CompareAndSwap(true, false) {
+			if err := client.Delete(r.Context(), "gone-later", metav1.DeleteOptions{}); err != nil {
+				t.Error(err)
+			}
+		}
+		return true
+	})
+	registry := NewRegistry(newFastClock())
+	owner := types.NamespacedName{Namespace: "acme", Name: t.Name()}
+	session, err := registry.Open(owner, proxy.access)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { registry.Close(owner) })
+	f := follow(t, registry, session, objects, true)
+	all := content(t, objects, nil)
+	within(t, 100*time.Second, "the objects to be applied", func() error {
+		if !isApplied(all)(session.Observe()) {
+			return fmt.Errorf("observation is %+v", session.Observe())
+		}
+		return nil
+	})
+	armed.Store(true)
+	if err := client.Delete(t.Context(), "gone-first", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	within(t, 30*time.Second, "both to be told of", func() error {
+		if told := f.told(); !slices.Equal(told, []string{"ConfigMap kube-system/gone-first", "ConfigMap kube-system/gone-later"}) {
+			return fmt.Errorf("told of %q", told)
+		}
+		return nil
+	})
+	if armed.Load() {
+		t.Error("the second was not taken away between the look and the repair")
 	}
 }
 
