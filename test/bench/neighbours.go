@@ -18,6 +18,9 @@ import (
 // sickOfEach is how many sick neighbours there are of each of the three kinds.
 const sickOfEach = 4
 
+// neighbourRounds is how often each kind of neighbours is made; its starts are spread over them.
+const neighbourRounds = 2
+
 // restsWithin is how long it may take until nothing of a control plane without a volume runs. A
 // neighbour that is sick for good is meant, not one that has just begun to be.
 const restsWithin = 5 * time.Minute
@@ -31,27 +34,30 @@ const blackHole = "192.0.2.1"
 // alone. A control plane that runs takes its part of the node's processors, sick or well: so, for
 // neighbour_running_request, those whose address cannot be reached run, and the floor is a start beside
 // as many that run and are well.
+//
+// What is compared takes turns, in neighbourRounds rounds: computers become faster and slower within
+// minutes, and one group after the other said that of the computer.
 func (b *bench) measureNeighbours(ctx context.Context, o options) ([]Result, error) {
-	var alone []float64
-	for i := range o.n {
-		s, err := b.startOnce(ctx)
-		if err != nil {
-			return nil, err
+	var alone, stopped, well, running []float64
+	groups := []struct {
+		took    *[]float64
+		measure func(n int) ([]float64, error)
+	}{
+		{&alone, func(n int) ([]float64, error) { return b.startsBeside(ctx, n, "none") }},
+		{&stopped, func(n int) ([]float64, error) { return b.besideSick(ctx, n, false) }},
+		{&well, func(n int) ([]float64, error) { return b.besideWell(ctx, n) }},
+		{&running, func(n int) ([]float64, error) { return b.besideSick(ctx, n, true) }},
+	}
+	each := (o.n + neighbourRounds - 1) / neighbourRounds
+	for round := range neighbourRounds {
+		progress("neighbours: round %d of %d", round+1, neighbourRounds)
+		for _, group := range groups {
+			took, err := group.measure(each)
+			if err != nil {
+				return nil, err
+			}
+			*group.took = append(*group.took, took...)
 		}
-		progress("neighbours %d/%d: alone, request %.2f s", i+1, o.n, s.request)
-		alone = append(alone, s.request)
-	}
-	stopped, err := b.besideSick(ctx, o.n, false)
-	if err != nil {
-		return nil, err
-	}
-	well, err := b.besideWell(ctx, o.n)
-	if err != nil {
-		return nil, err
-	}
-	running, err := b.besideSick(ctx, o.n, true)
-	if err != nil {
-		return nil, err
 	}
 	return []Result{newResult(neighbourRequest, "s", stopped, alone), newResult(neighbourRunning, "s", running, well)}, nil
 }
