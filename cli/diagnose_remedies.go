@@ -24,6 +24,7 @@ var remedies = map[string]string{
 	teapotv1.ReasonWaitingForStorage:      `kubectl describe pvc -n {ns}; check that the StorageClass exists, or that there is a default one`,
 	teapotv1.ReasonNoQuorum:               `see the logs of the etcd pods; of three members two must run`,
 	teapotv1.ReasonNotAnswering:           `see tenant/reached.txt; check firewalls, the load balancer, that the address's node still exists, and NetworkPolicies that keep the manager in`,
+	teapotv1.ReasonRequestRefused:         `compare the clocks of the nodes (a certificate holds from five minutes before it was made); see the log of kube-apiserver in logs/`,
 	teapotv1.ReasonWaitingForAPIServer:    `see the condition APIServerReady`,
 	teapotv1.ReasonApplying:               `wait a few seconds`,
 	teapotv1.ReasonApplyFailed:            `mostly a webhook or admission policy of the tenant's that cannot be reached: {teapot} proxy {name} -n {namespace} -- kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations`,

@@ -116,6 +116,8 @@ const (
 
 	// ReasonNotAnswering: the endpoint does not answer.
 	ReasonNotAnswering = "NotAnswering"
+	// ReasonRequestRefused: the API server answers, and refuses Teapot's own requests.
+	ReasonRequestRefused = "RequestRefused"
 	// ReasonWaitingForAPIServer: waits until the API server answers.
 	ReasonWaitingForAPIServer = "WaitingForAPIServer"
 	// ReasonApplying: objects inside the tenant's cluster are being applied.

@@ -55,6 +55,7 @@ var reasons = sets.New(
 	teapotv1.ReasonReconcileFailed,
 	teapotv1.ReasonReleasing,
 	teapotv1.ReasonRepaired,
+	teapotv1.ReasonRequestRefused,
 	teapotv1.ReasonRetainedDataFound,
 	teapotv1.ReasonRetainedDataMismatch,
 	teapotv1.ReasonRetainedDataMissing,

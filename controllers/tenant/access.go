@@ -3,6 +3,7 @@ package tenant
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/dynamic"
@@ -124,7 +126,7 @@ func (c *connection) get(ctx context.Context, path string, timeout time.Duration
 		return err
 	}
 	if response.StatusCode != http.StatusOK {
-		return &unhealthyError{path: path, status: response.Status, checks: string(body)}
+		return &unhealthyError{path: path, code: response.StatusCode, checks: string(body)}
 	}
 	return nil
 }
@@ -149,7 +151,11 @@ func (c *connection) do(ctx context.Context, path, query, accept string, timeout
 // unhealthyError is the answer of a health endpoint that is not 200. Its body has a line
 // for each check, "[+]name ok" or "[-]name failed: …"
 // (k8s.io/apiserver/pkg/server/healthz/healthz.go, v0.36.3).
-type unhealthyError struct{ path, status, checks string }
+type unhealthyError struct {
+	path   string
+	code   int
+	checks string
+}
 
 func (e *unhealthyError) Error() string {
 	var failed []string
@@ -159,10 +165,23 @@ func (e *unhealthyError) Error() string {
 			failed = append(failed, name)
 		}
 	}
-	return fmt.Sprintf("GET %s answered %s; failed checks: %s", e.path, e.status, strings.Join(failed, ", "))
+	answer := fmt.Sprintf("GET %s answered %d %s", e.path, e.code, http.StatusText(e.code))
+	if len(failed) > 0 {
+		answer += "; failed checks: " + strings.Join(failed, ", ")
+	}
+	return answer
 }
 
 // etcd says whether etcd is what fails. While the API server starts much else fails too.
 func (e *unhealthyError) etcd() bool {
 	return strings.Contains(e.checks, "[-]etcd") && !strings.Contains(e.checks, "[-]poststarthook")
+}
+
+// refused says whether an API server answered that it does not know who asks, or does not let them.
+func refused(err error) bool {
+	var unhealthy *unhealthyError
+	if errors.As(err, &unhealthy) {
+		return unhealthy.code == http.StatusUnauthorized || unhealthy.code == http.StatusForbidden
+	}
+	return apierrors.IsUnauthorized(err) || apierrors.IsForbidden(err)
 }

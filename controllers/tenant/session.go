@@ -35,6 +35,8 @@ type Observation struct {
 	// DatastoreDown says that the API server is alive but the request, which reads
 	// through etcd, was not answered.
 	DatastoreDown bool
+	// Refused says that the API server answered, and that it does not take Teapot for who it is.
+	Refused bool
 	// Error is why the last request was not answered.
 	Error string
 	// Machines says whether the tenant has at least one Node.
@@ -270,16 +272,16 @@ func (s *Session) ask(ctx context.Context, ready *bool, atRest bool) (func(*Obse
 		*ready = false
 		s.conn.drop()
 		// Alive, but the request did not get through to etcd and back.
-		return failed(err, s.conn.get(ctx, "/livez/ping", pingTimeout) == nil), false
+		return failed(err, !refused(err) && s.conn.get(ctx, "/livez/ping", pingTimeout) == nil), false
 	}
 	return func(o *Observation) {
-		o.Asked, o.Answered, o.DatastoreDown, o.Error, o.Machines = true, true, false, "", machines
+		o.Asked, o.Answered, o.DatastoreDown, o.Refused, o.Error, o.Machines = true, true, false, false, "", machines
 	}, true
 }
 
 func failed(cause error, datastoreDown bool) func(*Observation) {
 	return func(o *Observation) {
-		o.Asked, o.Answered, o.DatastoreDown, o.Error = true, false, datastoreDown, cause.Error()
+		o.Asked, o.Answered, o.DatastoreDown, o.Refused, o.Error = true, false, datastoreDown, refused(cause), cause.Error()
 	}
 }
 

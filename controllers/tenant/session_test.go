@@ -20,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/cert"
 	"k8s.io/klog/v2/textlogger"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
@@ -260,6 +261,31 @@ func TestAnEndpointThatDoesNotAnswerIsReported(t *testing.T) {
 	a.URL = "https://127.0.0.1:1" // nothing listens on tcpmux
 	registry, session := open(t, a)
 	observed(t, registry, session, 20*time.Second, "the failure", func(o Observation) bool { return o.Asked && !o.Answered && o.Error != "" })
+}
+
+func TestARefusalIsNotToldAsALossOfEtcd(t *testing.T) {
+	stranger := access()
+	var err error
+	if stranger.Cert, stranger.Key, err = cert.GenerateSelfSignedCertKey("stranger", nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	registry, session := open(t, stranger)
+	observed(t, registry, session, 20*time.Second, "the refusal", func(o Observation) bool {
+		return o.Asked && !o.Answered && o.Refused && !o.DatastoreDown && strings.HasSuffix(o.Error, "401 Unauthorized")
+	})
+
+	// One that was let in, and is not any more.
+	idle, err := newSession(types.NamespacedName{}, stranger, clock.RealClock{}, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ready := true
+	change, answered := idle.ask(t.Context(), &ready, false)
+	var seen Observation
+	change(&seen)
+	if answered || ready || !seen.Refused || seen.DatastoreDown {
+		t.Errorf("answered %t, ready %t, %+v; want a refusal, and no loss of etcd", answered, ready, seen)
+	}
 }
 
 func TestALossIsNoticedWithinTenSeconds(t *testing.T) {

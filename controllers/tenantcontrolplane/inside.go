@@ -136,6 +136,9 @@ func (s *scope) observeTenant(ctx context.Context) {
 	case seen.DatastoreDown:
 		s.setFalse(teapotv1.DatastoreReadyCondition, teapotv1.ReasonNoQuorum, "the API server is alive but cannot read from etcd")
 		s.setFalse(teapotv1.APIServerReadyCondition, teapotv1.ReasonNotAnswering, "the API server at %s is alive but does not answer requests that read from etcd", s.input.MachinesURL())
+	case seen.Refused:
+		s.setFalse(teapotv1.APIServerReadyCondition, teapotv1.ReasonRequestRefused,
+			"the API server at %s answers, and refuses the manager's certificate (%s); compare the clocks of the nodes, and see its log", s.input.MachinesURL(), seen.Error)
 	case s.input.NoVolume:
 		s.setFalse(teapotv1.APIServerReadyCondition, teapotv1.ReasonWaitingForStorage, "the API server is started when etcd has a volume")
 	case s.deployment.Status.ReadyReplicas == 0:
