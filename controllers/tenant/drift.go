@@ -53,10 +53,14 @@ func fingerprint(object metav1.Object) string {
 	return string(object.GetUID()) + "/" + version
 }
 
-// uidOf is the UID in a fingerprint.
-func uidOf(fingerprint string) string {
-	uid, _, _ := strings.Cut(fingerprint, "/")
-	return uid
+// changed says whether applying an object changed it: how it was seen (empty: it was gone), and how it
+// is now (empty: it is not known).
+func changed(seen, now string) bool { return now != "" && now != seen }
+
+// madeAnew says whether an object is another one than the one that was applied before.
+func madeAnew(was, now string) bool {
+	uid := func(fingerprint string) string { return strings.Split(fingerprint, "/")[0] }
+	return was != "" && now != "" && uid(was) != uid(now)
 }
 
 // drift is what a session knows of changes that others made to what it applied.
@@ -196,9 +200,9 @@ func (s *Session) settle(ctx context.Context, content *Content, applied baseline
 	for i := range content.Objects {
 		object := &content.Objects[i]
 		resource, name := resourceOf(object), types.NamespacedName{Namespace: object.GetNamespace(), Name: object.GetName()}
-		was, now := s.drift.applied[resource][name], applied[resource][name]
 		seen, drifted := s.drift.found[resource][name]
-		if drifted && now != "" && now != seen || !drifted && was != "" && now != "" && uidOf(was) != uidOf(now) {
+		was, now := s.drift.applied[resource][name], applied[resource][name]
+		if drifted && changed(seen, now) || !drifted && madeAnew(was, now) {
 			repaired = append(repaired, corev1.ObjectReference{
 				APIVersion: object.GetAPIVersion(), Kind: object.GetKind(), Namespace: name.Namespace, Name: name.Name,
 			})
