@@ -81,6 +81,27 @@ func follow(t *testing.T, registry *Registry, session *Session, objects []unstru
 	return f
 }
 
+// followApplied opens a session and follows it, once the objects are applied.
+func followApplied(t *testing.T, access Access, objects []unstructured.Unstructured, settled bool) *follower {
+	t.Helper()
+	registry := NewRegistry(newFastClock())
+	owner := types.NamespacedName{Namespace: "acme", Name: t.Name()}
+	session, err := registry.Open(owner, access)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { registry.Close(owner) })
+	f := follow(t, registry, session, objects, settled)
+	all := content(t, objects, nil)
+	within(t, 200*time.Second, "the objects to be applied", func() error {
+		if o := session.Observe(); !isApplied(all)(o) {
+			return fmt.Errorf("observation is %+v", o)
+		}
+		return nil
+	})
+	return f
+}
+
 func (f *follower) told() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -141,29 +162,15 @@ func TestWhatATenantTakesAwayReturns(t *testing.T) {
 		}
 		return client.Resource(resourceOf(object))
 	}
-	// The session looks at nothing while something is taken away: what it does not see gone when it looks
-	// for all that is, it puts right and cannot tell of.
+	// The session looks at nothing while it is meddled with: a label that goes after the look is put right
+	// and cannot be told of.
 	var meddling sync.RWMutex
 	proxy := interpose(t, func(*http.Request) bool {
 		meddling.RLock()
 		defer meddling.RUnlock()
 		return true
 	})
-	registry := NewRegistry(newFastClock())
-	owner := types.NamespacedName{Namespace: "acme", Name: t.Name()}
-	session, err := registry.Open(owner, proxy.access)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { registry.Close(owner) })
-	f := follow(t, registry, session, objects, false)
-	all := content(t, objects, nil)
-	within(t, 200*time.Second, "the objects to be applied", func() error {
-		if o := session.Observe(); !isApplied(all)(o) {
-			return fmt.Errorf("observation is %+v", o)
-		}
-		return nil
-	})
+	f := followApplied(t, proxy.access, objects, false)
 
 	for name, meddle := range map[string]func(*unstructured.Unstructured) error{
 		"delete": func(object *unstructured.Unstructured) error {
@@ -221,7 +228,7 @@ func TestWhatATenantTakesAwayReturns(t *testing.T) {
 	atRest := func(t *testing.T, nodesEvery time.Duration) {
 		f.forget()
 		before := len(proxy.seen())
-		began := session.clock.Now()
+		began := f.session.clock.Now()
 		rounds := 0
 		for last := 0; rounds < 2; { // until every kind was looked at twice
 			if n := countOf(proxy.seen()[before:], "daemonsets"); n > last {
@@ -229,7 +236,7 @@ func TestWhatATenantTakesAwayReturns(t *testing.T) {
 			}
 			time.Sleep(20 * time.Millisecond)
 		}
-		requests, lasted := proxy.seen()[before:], session.clock.Since(began)
+		requests, lasted := proxy.seen()[before:], f.session.clock.Since(began)
 		rounded := func(every time.Duration) float64 { return float64(lasted)/float64(every) + 1 }
 		expected := rounded(nodesEvery) + float64(len(kinds))*rounded(driftPeriod)
 		if float64(len(requests)) > expected {
@@ -245,7 +252,7 @@ func TestWhatATenantTakesAwayReturns(t *testing.T) {
 	t.Run("at rest with a machine, fewer are made", func(t *testing.T) {
 		newCluster(t).node("drift-machine", "")
 		within(t, steadyInterval+askTimeout, "the machine to be seen", func() error {
-			if !session.Observe().Machines {
+			if !f.session.Observe().Machines {
 				return errors.New("it is not")
 			}
 			return nil
@@ -274,21 +281,7 @@ func TestAnEditIsNoDrift(t *testing.T) {
 		objects = append(objects, object)
 	}
 	proxy := interpose(t, nil)
-	registry := NewRegistry(newFastClock())
-	owner := types.NamespacedName{Namespace: "acme", Name: t.Name()}
-	session, err := registry.Open(owner, proxy.access)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { registry.Close(owner) })
-	f := follow(t, registry, session, objects, true)
-	all := content(t, objects, nil)
-	within(t, 100*time.Second, "the objects to be applied", func() error {
-		if !isApplied(all)(session.Observe()) {
-			return fmt.Errorf("observation is %+v", session.Observe())
-		}
-		return nil
-	})
+	f := followApplied(t, proxy.access, objects, true)
 	edit := func(name string, change func(*corev1.ConfigMap)) {
 		object, err := client.Get(t.Context(), name, metav1.GetOptions{})
 		if err == nil {
@@ -346,21 +339,7 @@ func TestWhatGoesWhileARepairIsMadeIsTold(t *testing.T) {
 		}
 		return true
 	})
-	registry := NewRegistry(newFastClock())
-	owner := types.NamespacedName{Namespace: "acme", Name: t.Name()}
-	session, err := registry.Open(owner, proxy.access)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { registry.Close(owner) })
-	f := follow(t, registry, session, objects, true)
-	all := content(t, objects, nil)
-	within(t, 100*time.Second, "the objects to be applied", func() error {
-		if !isApplied(all)(session.Observe()) {
-			return fmt.Errorf("observation is %+v", session.Observe())
-		}
-		return nil
-	})
+	f := followApplied(t, proxy.access, objects, true)
 	armed.Store(true)
 	if err := client.Delete(t.Context(), "gone-first", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
