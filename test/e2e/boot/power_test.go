@@ -132,8 +132,24 @@ func rootDevice(t *testing.T) string {
 	return strconv.Itoa(int(info.Dev>>8&0xfff)) + " " + strconv.Itoa(int(info.Dev&0xff))
 }
 
+// rebootsFromInside with a command that somebody runs at that moment: it ends with the rest, and does not
+// hold up the machine.
 func rebootsFromInside(t *testing.T, m *machine.Machine) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	running, err := m.Exec(ctx, "sleep", "infinity")
+	if err == nil {
+		err = running.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- running.Wait() }()
 	reboot(t, m, "systemctl", "reboot")
+	if err := <-ended; err == nil || ctx.Err() != nil {
+		t.Errorf("a command that ran before the boot ended with %v, %v; want it killed", err, ctx.Err())
+	}
 }
 
 // reboot runs a command that ends the machine's run, and waits for the next.

@@ -142,8 +142,12 @@ func (m *Machine) Exec(ctx context.Context, name string, args ...string) (*exec.
 	if !supply.Alive() || supply.Init == nil {
 		return nil, fmt.Errorf("machine %s is off", m.Name)
 	}
-	// It enters at the machine's root directory.
-	enter := []string{"--target", strconv.Itoa(supply.Init.PID), "--all", "--", "/usr/bin/env", "-i", "HOME=/root", "PATH=" + proc.Path, name}
+	// It enters at the machine's root directory. The shell stays outside of the machine's processes and
+	// waits for its child, which is one of them. nsenter would do that as well, but it stops itself when its
+	// child is stopped (continue_as_child of util-linux), as all are at a shutdown: then nobody takes note of
+	// the child's death, and the machine's init cannot end before somebody does.
+	enter := []string{"--target", strconv.Itoa(supply.Init.PID), "--all", "--no-fork", "--", "/bin/sh", "-c", `"$@"; exit $?`, "sh",
+		"/usr/bin/env", "-i", "HOME=/root", "PATH=" + proc.Path, name}
 	return exec.CommandContext(ctx, "nsenter", append(enter, args...)...), nil
 }
 
